@@ -51,7 +51,17 @@ __all__ = [
 
 
 class IntdashError(Exception):
-    """The root of all errors that this package raises on purpose."""
+    """The root of all errors that this package raises on purpose; all of them can be pickled."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _from_pickle, (type(self), self.args, self.__dict__)
+
+
+def _from_pickle(cls: type[IntdashError], arguments: tuple[Any, ...], fields: dict[str, Any]) -> IntdashError:
+    """Make an error without its ``__init__``, which takes the parts of the text and not the text."""
+    error = cls.__new__(cls, *arguments)
+    error.__dict__.update(fields)
+    return error
 
 
 class UsageError(IntdashError, ValueError):
@@ -168,7 +178,9 @@ class IncompleteRead(GapError):
         The report of the read.
     """
 
-    def __init__(self, message: str, *, partial: Any, report: Any, start_ns: int | None = None, end_ns: int | None = None) -> None:
+    def __init__(
+        self, message: str, *, partial: Any, report: Any, start_ns: int | None = None, end_ns: int | None = None
+    ) -> None:
         self.partial, self.report = partial, report
         super().__init__(message, start_ns=start_ns, end_ns=end_ns)
 
