@@ -164,7 +164,10 @@ def moment_ns(value: Any, *, tz: str | dt.tzinfo | None = None, name: str = "tim
         if moment.tzinfo is None:
             if tz is None:
                 raise UsageError(f"{name}={value!r} has no time zone; write '{moment.isoformat()}Z' for UTC, or say tz=")
-            moment = moment.tz_localize(zone(tz))
+            # pandas 2 and 3 raise different kinds of errors here; both can be told to give NaT.
+            moment = moment.tz_localize(zone(tz), ambiguous="NaT", nonexistent="NaT")
+            if moment is pd.NaT:
+                raise UsageError(f"{name}={value!r} comes twice or never in {tz} (clock change); give its offset, as in +01:00")
         return int(moment.as_unit("ns").value)
     except UsageError:
         raise

@@ -153,11 +153,13 @@ def test_recorded_answer_reads_as_the_reference_read_it(name: str) -> None:
     assert comparable(parsed) == expected(case["parsed"])
 
 
-@pytest.mark.parametrize("name", [name for name, case in CASES.items() if "response_json" in case and "_list" not in name])
+RECORDS = [name for name, case in CASES.items() if "response_json" in case and "_list" not in name and row_of(name).item]
+
+
+@pytest.mark.parametrize("name", RECORDS)
 def test_a_record_is_dumped_as_the_server_wrote_it(name: str) -> None:
     case, row = CASES[name], row_of(name)
-    if row.item is None:
-        pytest.skip("the answer is no record")
+    assert row.item is not None
     again = model.dump(row.parse(200, json.dumps(case["response_json"]).encode()))
     assert model.load(row.item, again) == model.load(row.item, case["response_json"])
     assert set(again) == set(case["response_json"])

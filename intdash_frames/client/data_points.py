@@ -1,0 +1,278 @@
+"""Data points in the vendor's vocabulary: one object per point, in and out. `frames` does the same in columns.
+
+Source: protocol 3.1, 3.3, 3.5, 4.1 and 4.3.
+"""
+
+from __future__ import annotations
+
+import builtins
+import warnings
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, Final, Literal, overload
+
+from intdash_frames.errors import ApiError, PayloadError, UsageError
+from intdash_frames.model import DataPoint, DataResponse, DataType, IdQuery
+from intdash_frames.protocol.call import id_queries as idq_texts
+from intdash_frames.protocol.call import text, texts, uuid_text
+from intdash_frames.protocol.elements import ResultCode
+from intdash_frames.protocol.endpoints import DATA_STORE
+from intdash_frames.protocol.framing import read_acks
+from intdash_frames.timebase import duration_ns, moment_ns, zone
+
+if TYPE_CHECKING:
+    from intdash_frames.client.connection import Connection
+    from intdash_frames.client.history import PointsQuery
+    from intdash_frames.codecs.points import Points
+
+__all__ = ["DataPoints"]
+
+# The outer id of a point that stands for a failed conversion; never the inner one, which is the user's to choose (protocol 3.5).
+ERROR_ID: Final = "intdash/measurement/get/data/error"
+LARGEST_SERIAL: Final = 2**32 - 1
+
+
+class DataPoints:
+    """The data points of a server."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def store(
+        self,
+        measurement_uuid: str,
+        data_points: Iterable[DataPoint],
+        serial_number: int = 0,
+        final: bool = True,
+    ) -> None:
+        """Store points in one request.
+
+        Parameters
+        ----------
+        measurement_uuid : str
+        data_points : iterable of DataPoint
+        serial_number : int
+            Number of this section, from 0, when a measurement is stored in several.
+        final : bool
+            The measurement ends with this section.
+
+        Raises
+        ------
+        UsageError, PayloadError
+            If a point cannot be stored; the message names its row, and nothing was sent.
+        ApiError
+            If the server refuses.
+        """
+        from intdash_frames.codecs.points import store_body
+
+        measurement_uuid = uuid_text(measurement_uuid)
+        if isinstance(serial_number, bool) or not isinstance(serial_number, int) or not 0 <= serial_number <= LARGEST_SERIAL:
+            raise UsageError(f"serial_number={serial_number!r}; expected 0 to {LARGEST_SERIAL}")
+        if not isinstance(final, bool):
+            raise UsageError(f"final={final!r}; expected True or False")
+        points = points_of(measurement_uuid, data_points)
+        body = store_body(points, measurement_uuid=measurement_uuid, serial_number=serial_number, final=final)
+        answer = self._connection.call(DATA_STORE, body=body)
+        for ack in read_acks(answer):
+            if ack.result_code != ResultCode.OK:
+                raise ApiError(200, f"{DATA_STORE.method} {DATA_STORE.path}", f"section {ack.serial_number} was not taken")
+
+    @overload
+    def list(
+        self,
+        start: Any,
+        end: Any,
+        measurement_uuid: str | None = None,
+        edge_uuid: str | None = None,
+        edge_name: str | None = None,
+        id_queries: Sequence[IdQuery] | None = None,
+        labels: Sequence[str] | None = None,
+        limit: int | None = None,
+        iterator: Literal[False] = False,
+        exit_on_error: bool = False,
+    ) -> builtins.list[DataResponse]: ...
+    @overload
+    def list(
+        self,
+        start: Any,
+        end: Any,
+        measurement_uuid: str | None = None,
+        edge_uuid: str | None = None,
+        edge_name: str | None = None,
+        id_queries: Sequence[IdQuery] | None = None,
+        labels: Sequence[str] | None = None,
+        limit: int | None = None,
+        *,
+        iterator: Literal[True],
+        exit_on_error: bool = False,
+    ) -> Iterator[builtins.list[DataResponse]]: ...
+    def list(
+        self,
+        start: Any,
+        end: Any,
+        measurement_uuid: str | None = None,
+        edge_uuid: str | None = None,
+        edge_name: str | None = None,
+        id_queries: Sequence[IdQuery] | None = None,
+        labels: Sequence[str] | None = None,
+        limit: int | None = None,
+        iterator: bool = False,
+        exit_on_error: bool = False,
+    ) -> Any:
+        """Read points.
+
+        Parameters
+        ----------
+        start, end : moment with a zone
+            Half open range.
+        measurement_uuid, edge_uuid, edge_name : str, optional
+            Whose points; the first one given counts.
+        id_queries : sequence of IdQuery, optional
+            Which ids; all if neither these nor `labels` are given.
+        labels : sequence of str, optional
+            Which signals, converted by the server.
+        limit : int, optional
+            At most so many points: in all, or with `iterator` in each list. No limit if None or 0.
+        iterator : bool
+            Give an iterator over lists instead of one list; no point is lost or repeated between them.
+        exit_on_error : bool
+            Stop at the first point that the server cannot convert.
+
+        Raises
+        ------
+        UsageError
+            If an argument cannot work; nothing was sent.
+
+        Warns
+        -----
+        UserWarning
+            If the server could not convert some points; they are left out.
+        """
+        from intdash_frames.client import history
+
+        query = history.PointsQuery(
+            _name(measurement_uuid, edge_uuid, edge_name),
+            moment_ns(start, name="start"),
+            moment_ns(end, name="end"),
+            tuple(idq_texts(id_queries or ())),
+            tuple(texts(labels or ())),
+            exit_on_error,
+        )
+        if query.end_ns < query.start_ns:
+            raise UsageError(f"end={end!r} is before start={start!r}")
+        if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int) or limit < 0):
+            raise UsageError(f"limit={limit!r}; expected a whole number, or None for no limit")
+        for name, value in (("iterator", iterator), ("exit_on_error", exit_on_error)):
+            if not isinstance(value, bool):
+                raise UsageError(f"{name}={value!r}; expected True or False")
+        lists = self._lists(query, limit or None)
+        if iterator:
+            return lists
+        return next(lists, []) if limit else [each for part in lists for each in part]
+
+    def _lists(self, query: PointsQuery, limit: int | None) -> Iterator[builtins.list[DataResponse]]:
+        from intdash_frames.client import history
+
+        if query.start_ns == query.end_ns:
+            return
+        # without a limit, the batches as they arrive: their size is bounded, the answer's is not
+        batches = (
+            history.points(self._connection, query) if limit is None else history.pages(self._connection, query, limit=limit)
+        )
+        for points in batches:
+            responses = responses_of(points)
+            if len(responses) < len(points):
+                warnings.warn(
+                    f"the server could not convert {len(points) - len(responses)} points of {query.name}; they are left out. "
+                    "client.frames(...).report lists them",
+                    stacklevel=2,
+                )
+            yield responses
+
+
+def _name(measurement_uuid: str | None, edge_uuid: str | None, edge_name: str | None) -> str:
+    if measurement_uuid is not None:
+        return uuid_text(measurement_uuid)
+    if edge_uuid is not None:
+        return uuid_text(edge_uuid)
+    if not edge_name:
+        raise UsageError("give measurement_uuid=, edge_uuid= or edge_name=")
+    return text(edge_name)
+
+
+def responses_of(points: Points) -> builtins.list[DataResponse]:
+    """Points as objects, without those that stand for a failed conversion."""
+    import pandas as pd
+
+    times = pd.DatetimeIndex(points.time_ns.view("M8[ns]"), tz=zone("UTC"))
+    keys = list(points.keys)
+    types = [_member(key.data_type, key.type_text) for key in keys]
+    failed = [key.data_type == DataType.string and key.data_id == ERROR_ID for key in keys]
+    data, ends = points.data[points.offsets[0] : points.offsets[-1]].tobytes(), (points.offsets - points.offsets[0]).tolist()
+    return [
+        DataResponse(
+            time,
+            keys[code].measurement_uuid,
+            types[code],
+            keys[code].data_id,
+            keys[code].channel,
+            data[ends[row] : ends[row + 1]],
+        )
+        for row, (time, code) in enumerate(zip(times, points.series.tolist(), strict=True))
+        if not failed[code]
+    ]
+
+
+def _member(number: int | None, type_text: str) -> DataType | int | str:
+    if number is None:
+        return type_text
+    return DataType(number) if number in _NUMBERS else number
+
+
+_NUMBERS: Final = frozenset(map(int, DataType))
+
+
+def points_of(measurement_uuid: str, data_points: Iterable[DataPoint]) -> Points:
+    """Objects as points with elapsed times.
+
+    Raises
+    ------
+    UsageError, PayloadError
+        If one of them cannot be stored; the message names its row.
+    """
+    import numpy as np
+
+    from intdash_frames.codecs.points import Points
+    from intdash_frames.codecs.series import Series, SeriesTable
+
+    if isinstance(data_points, DataPoint) or not isinstance(data_points, Iterable):
+        raise UsageError(f"data_points is {type(data_points).__name__}, expected a list of DataPoint")
+    keys, elapsed, codes, payloads = SeriesTable(), [], [], []
+    for row, point in enumerate(data_points):
+        if not isinstance(point, DataPoint):
+            raise UsageError(f"row {row} is {type(point).__name__}, expected DataPoint")
+        data_type, channel = _byte(row, "data_type", point.data_type), _byte(row, "channel", point.channel)
+        elapsed_ns = duration_ns(point.elapsed_time, name=f"row {row}: elapsed_time")
+        if elapsed_ns < 0:
+            raise UsageError(f"row {row}: elapsed_time={point.elapsed_time!r} is before the base time; expected 0 or more")
+        if not isinstance(point.data_payload, (bytes, bytearray, memoryview)):
+            kind = getattr(point.data_type, "name", str(data_type))
+            raise PayloadError(kind, f"data_payload is {type(point.data_payload).__name__}, expected bytes", row=row)
+        elapsed.append(elapsed_ns)
+        codes.append(keys.code(Series(measurement_uuid, data_type, channel, "", str(data_type))))
+        payloads.append(bytes(point.data_payload))
+    offsets = np.cumsum([0, *map(len, payloads)])
+    if offsets[-1] >= 2**31:
+        raise UsageError(f"{offsets[-1]} bytes of payload in one request; store fewer points at a time, below 2 GB")
+    return Points(
+        np.asarray(elapsed, np.int64),
+        np.asarray(codes, np.int32),
+        np.frombuffer(b"".join(payloads), np.uint8),
+        offsets.astype(np.int32),
+        keys,
+    )
+
+
+def _byte(row: int, name: str, value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= 255:
+        raise UsageError(f"row {row}: {name}={value!r}; expected 0 to 255")
+    return int(value)
