@@ -1,0 +1,201 @@
+"""The body of ``GET /api/v1/data``, made in windows of time so that memory stays bounded and the first bytes leave early."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from intdash_frames.codecs.points import Points, response_frames
+from intdash_frames.codecs.series import Series, SeriesTable
+from intdash_frames.server.selection import DataQuery, Source, find_sources
+from intdash_frames.server.store import Store
+from intdash_frames.timebase import INT64_MAX
+
+__all__ = ["Answer", "data_answer"]
+
+# About what a socket takes in a few milliseconds: smaller windows pay more for each query, larger ones delay the first bytes.
+WINDOW_POINTS = 65_536
+# A window of large payloads (pictures) is cut by bytes instead, so that a few windows in flight stay far below 100 MB.
+WINDOW_BYTES = 16 * 2**20
+# Enough for 250 million evenly spread points in one counting query; a crowded bucket is counted again by itself.
+BUCKETS = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """A part of an answer: a range of time, or `take` rows from `skip` on where one instant holds too many."""
+
+    start_ns: int
+    end_ns: int
+    skip: int = 0
+    take: int | None = None
+
+
+class Answer:
+    """Pieces of a body, made one after the other by whichever thread asks; `close` it.
+
+    Parameters
+    ----------
+    cursor : DuckDBPyConnection
+        What `pieces` reads from; closed with the answer.
+    pieces : iterator of memoryview
+    """
+
+    def __init__(self, cursor: duckdb.DuckDBPyConnection, pieces: Iterator[memoryview]) -> None:
+        self._cursor, self._pieces = cursor, pieces
+        # Closing waits for the piece being made: neither a generator nor a cursor may be closed while it works.
+        self._lock = threading.Lock()
+        self._closed = False
+
+    def next(self) -> memoryview | None:
+        """Make the next piece; None at the end or after `close`."""
+        with self._lock:
+            return None if self._closed else next(self._pieces, None)
+
+    def close(self) -> None:
+        """Let go of the database."""
+        with self._lock:
+            self._closed = True
+            self._cursor.close()
+
+
+def data_answer(store: Store, query: DataQuery) -> Answer:
+    """Find the measurements of a query and prepare its body.
+
+    Parameters
+    ----------
+    store : Store
+    query : DataQuery
+
+    Returns
+    -------
+    Answer
+        Pieces of whole response frames; rows ascend by absolute time, then by order of arrival. All pieces show the store as it
+        was when this was called.
+
+    Raises
+    ------
+    Refused
+        404 if the name is no measurement uuid, edge uuid or edge name.
+    """
+    cursor = store.snapshot()
+    try:
+        return Answer(cursor, _pieces(cursor, query, find_sources(cursor, query)))
+    except BaseException:
+        cursor.close()
+        raise
+
+
+def _pieces(cursor: duckdb.DuckDBPyConnection, query: DataQuery, sources: list[Source]) -> Iterator[memoryview]:
+    keys = SeriesTable()
+    codes = np.zeros(max((number for source in sources for number in source.series.values()), default=0) + 1, np.int32)
+    for source in sources:
+        for series, number in source.series.items():
+            codes[number] = keys.code(
+                Series(source.uuid, series.data_type, series.channel, series.data_id, str(series.data_type))
+            )
+    left = query.limit or INT64_MAX
+    for window in plan(cursor, sources, query.start_ns, query.end_ns, min(WINDOW_POINTS, left)):
+        points = fetch(cursor, sources, window, codes, keys)
+        points = points.slice(0, min(left, len(points)))
+        left -= len(points)
+        if len(points):
+            yield response_frames(points)
+        if not left:
+            return
+
+
+def plan(
+    cursor: duckdb.DuckDBPyConnection, sources: Collection[Source], start_ns: int, end_ns: int, most: int = WINDOW_POINTS
+) -> Iterator[Window]:
+    """Cut a range of time into windows of about `most` points and `WINDOW_BYTES` bytes.
+
+    One query counts points and bytes in equal buckets of time. Neighbours are joined up to the wanted size; a bucket that is far
+    too full is counted again by itself, and an instant that is (it cannot be cut by time) is read in slices.
+    """
+    alive = [source for source in sources if source.rows(start_ns, end_ns)]
+    if not alive:
+        return
+    start_ns = max(start_ns, min(source.basetime_ns for source in alive))
+    end_ns = min(end_ns, max(source.basetime_ns + source.last_elapsed_ns for source in alive) + 1)
+    if end_ns - start_ns > 2**62:  # differences of times must stay within 64 bits in SQL
+        middle_ns = (start_ns + end_ns) // 2
+        yield from plan(cursor, alive, start_ns, middle_ns, most)
+        yield from plan(cursor, alive, middle_ns, end_ns, most)
+        return
+
+    width_ns = -((start_ns - end_ns) // BUCKETS)
+    open_ns, points, size = start_ns, 0, 0
+    for bucket, bucket_points, bucket_size in count(cursor, alive, start_ns, end_ns, width_ns):
+        bucket_ns = start_ns + bucket * width_ns
+        if points and (points + bucket_points > most or size + bucket_size > WINDOW_BYTES):
+            yield Window(open_ns, bucket_ns)
+            open_ns, points, size = bucket_ns, 0, 0
+        points, size = points + bucket_points, size + bucket_size
+        if points > 2 * most or size > 2 * WINDOW_BYTES:  # then this bucket is alone in its window
+            after_ns = min(bucket_ns + width_ns, end_ns)
+            if width_ns > 1:
+                yield from plan(cursor, alive, bucket_ns, after_ns, most)
+            else:
+                take = max(1, min(most, points * WINDOW_BYTES // max(size, 1)))
+                yield from (Window(bucket_ns, after_ns, skip, take) for skip in range(0, points, take))
+            open_ns, points, size = after_ns, 0, 0
+    if points:
+        yield Window(open_ns, end_ns)
+
+
+def count(
+    cursor: duckdb.DuckDBPyConnection, sources: Collection[Source], start_ns: int, end_ns: int, width_ns: int
+) -> list[tuple[int, int, int]]:
+    """Count points and payload bytes in buckets of `width_ns`: rows (bucket, points, bytes), ascending, empty ones left out."""
+    selects = [
+        f"SELECT (elapsed_ns + {source.basetime_ns - start_ns}) // {width_ns} AS bucket, octet_length(payload) AS size {rows}"
+        for source in sources
+        if (rows := source.rows(start_ns, end_ns))
+    ]
+    relation = " UNION ALL ".join(selects)
+    return cursor.execute(
+        f"SELECT bucket, count(*), sum(size)::BIGINT FROM ({relation}) GROUP BY bucket ORDER BY bucket"
+    ).fetchall()
+
+
+def fetch(
+    cursor: duckdb.DuckDBPyConnection, sources: Collection[Source], window: Window, codes: NDArray[np.int32], keys: SeriesTable
+) -> Points:
+    """Read one window as columns: absolute times ascending, then order of arrival.
+
+    `codes` turns series ids into codes of `keys`.
+    """
+    selects = [
+        f"SELECT elapsed_ns + {source.basetime_ns} AS time_ns, series_id, payload, rowid AS arrival {rows}"
+        for source in sources
+        if (rows := source.rows(window.start_ns, window.end_ns))
+    ]
+    sql = " UNION ALL ".join(selects)
+    if window.take is not None:
+        sql = f"SELECT * FROM ({sql}) ORDER BY arrival LIMIT {window.take} OFFSET {window.skip}"
+    table = cursor.sql(sql).to_arrow_table()
+    time_ns, arrival = table.column("time_ns").to_numpy(), table.column("arrival").to_numpy()
+    payload = table.column("payload").combine_chunks()
+    points = Points(time_ns, codes[table.column("series_id").to_numpy()], *_data_and_offsets(payload), keys)
+    # A scan gives rows in order of arrival, which mostly is the order of time: looking is cheaper than sorting in SQL.
+    steps_ns, steps = np.diff(time_ns), np.diff(arrival)
+    if bool(np.all((steps_ns > 0) | ((steps_ns == 0) & (steps > 0)))):
+        return points
+    return points.take(np.lexsort((arrival, time_ns)))
+
+
+def _data_and_offsets(payload: pa.BinaryArray) -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
+    _, offsets, data = payload.buffers()
+    rows = (
+        np.frombuffer(offsets, np.int32)[payload.offset : payload.offset + len(payload) + 1]
+        if len(payload)
+        else np.zeros(1, np.int32)
+    )
+    return (np.frombuffer(data, np.uint8) if data is not None else np.empty(0, np.uint8)), rows

@@ -1,0 +1,161 @@
+"""The embedded server as an ASGI application: routes, worker threads, and answers that stream."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Final, TypeVar
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from intdash_frames.protocol.call import Endpoint
+from intdash_frames.protocol.endpoints import PROTOBUF_TYPE
+from intdash_frames.server.accounts import Accounts
+from intdash_frames.server.answers import Answer
+from intdash_frames.server.faults import REFUSE_SECTIONS
+from intdash_frames.server.rest import HANDLERS, OPEN_CALLS, Call, Handler
+from intdash_frames.server.store import Refused, Store
+
+__all__ = ["AnyPrefix", "Rest"]
+
+logger = logging.getLogger("intdash_frames.server")
+
+API: Final = "/api/v1/"
+# Payloads of one body are addressed by 31 bits; the vendor also asks to stay below 2 GB (protocol 4.1).
+MAX_BODY_BYTES: Final = 2**31 - 1
+
+T = TypeVar("T")
+
+
+class StreamedAnswer(Response):
+    """Sends an `Answer` piece by piece, each made while the one before it travels."""
+
+    def __init__(self, answer: Answer, first: memoryview | None, pool: ThreadPoolExecutor) -> None:
+        super().__init__(media_type=PROTOBUF_TYPE)
+        del self.headers["content-length"]  # not known
+        self._answer, self._first, self._pool = answer, first, pool
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        loop, request, piece = asyncio.get_running_loop(), Request(scope, receive), self._first
+        try:
+            await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+            while piece is not None and not await request.is_disconnected():
+                following = loop.run_in_executor(self._pool, self._answer.next)
+                await send({"type": "http.response.body", "body": piece, "more_body": True})
+                piece = await following
+            await send({"type": "http.response.body", "body": b""})
+        finally:
+            self._pool.submit(self._answer.close)
+
+
+class Rest:
+    """ASGI application over one store.
+
+    Parameters
+    ----------
+    store : Store
+    accounts : Accounts
+    pool : ThreadPoolExecutor
+        Where handlers run: whatever touches the database or a large body.
+    """
+
+    def __init__(self, store: Store, accounts: Accounts, pool: ThreadPoolExecutor) -> None:
+        self._store, self._accounts, self._pool = store, accounts, pool
+        # Fixed words before placeholders: /measurements/data is not a measurement called "data".
+        rows = sorted(HANDLERS, key=lambda row: [part.startswith("{") for part in row[0].path.split("/")])
+        self.app = Starlette(
+            routes=[
+                Route(endpoint.path, self._endpoint(endpoint, handler), methods=[endpoint.method]) for endpoint, handler in rows
+            ],
+            exception_handlers={Refused: _refused, HTTPException: _no_such_call},
+        )
+
+    def _run(self, function: Callable[..., T], *arguments: Any) -> asyncio.Future[T]:
+        return asyncio.get_running_loop().run_in_executor(self._pool, function, *arguments)
+
+    def _endpoint(self, endpoint: Endpoint, handler: Handler) -> Callable[[Request], Awaitable[Response]]:
+        async def respond(request: Request) -> Response:
+            caller = "" if endpoint in OPEN_CALLS else self._accounts.caller(request.headers)
+            call = Call(
+                store=self._store,
+                accounts=self._accounts,
+                endpoint=endpoint,
+                caller=caller,
+                path=request.path_params,
+                query=request.query_params,
+                body=await _body_of(request),
+                refuse_sections=request.scope.get(REFUSE_SECTIONS, False),
+            )
+            answer = await self._run(handler, call)
+            if isinstance(answer, Response):
+                return answer
+            return await self._stream(answer)
+
+        async def safely(request: Request) -> Response:
+            try:
+                return await respond(request)
+            except (Refused, HTTPException, ClientDisconnect):
+                raise
+            except Exception:
+                logger.exception("%s %s failed", endpoint.method, endpoint.path)
+                return _error(500, "the server failed; its log says why")
+
+        return safely
+
+    async def _stream(self, answer: Answer) -> Response:
+        # The first piece is made before the status is sent, so that a failure can still be told.
+        try:
+            first = await self._run(answer.next)
+        except BaseException:
+            self._pool.submit(answer.close)
+            raise
+        return StreamedAnswer(answer, first, self._pool)
+
+
+async def _body_of(request: Request) -> bytes:
+    pieces, size = [], 0
+    async for piece in request.stream():
+        size += len(piece)
+        if size > MAX_BODY_BYTES:
+            raise Refused(413, f"a body of more than {MAX_BODY_BYTES} bytes; send several sections")
+        pieces.append(piece)
+    return b"".join(pieces)
+
+
+def _error(status: int, reason: str) -> Response:
+    return JSONResponse({"error": status, "error_description": reason}, status)
+
+
+def _refused(_: Request, exc: Exception) -> Response:
+    assert isinstance(exc, Refused)
+    response = _error(exc.status, exc.reason)
+    if exc.status == 401:
+        response.headers["www-authenticate"] = "Bearer"
+    return response
+
+
+def _no_such_call(request: Request, exc: Exception) -> Response:
+    assert isinstance(exc, HTTPException)
+    return _error(exc.status_code, f"{request.method} {request.url.path}: {exc.detail}")
+
+
+class AnyPrefix:
+    """ASGI middleware: a base URL may have a path of its own and end in a slash, as in ``/prefix//api/v1/version``.
+
+    Source: protocol 1.1, appendix B.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if "path" in scope:
+            scope["path"] = scope["path"][max(scope["path"].find(API), 0) :]
+        await self._app(scope, receive, send)
