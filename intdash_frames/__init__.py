@@ -1,0 +1,159 @@
+"""intdash time series as pandas, polars and Arrow frames.
+
+>>> import intdash_frames as idf
+>>> client = idf.Client("https://example.intdash.jp", "edge token")  # doctest: +SKIP
+>>> client.frames("414c343c-1e2f-7ed4-c2ce-78e57311d8a3").by_type()  # doctest: +SKIP
+
+Heavy parts (numba, polars, matplotlib, the server) load on first use.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from intdash_frames import data, timeutils
+from intdash_frames.connect import Client, LocalServer, default_client
+from intdash_frames.errors import (
+    ApiError,
+    ConnectFailed,
+    ConnectionLost,
+    GapError,
+    IncompleteRead,
+    IncompleteStore,
+    IntdashError,
+    LocalProtocolError,
+    MissingDependency,
+    NotFound,
+    PayloadError,
+    ProtocolError,
+    RateLimited,
+    RemoteProtocolError,
+    TimedOut,
+    TransportError,
+    Unauthorized,
+    UsageError,
+)
+from intdash_frames.frames.accessor import register_pandas, register_polars
+from intdash_frames.frames.polars_hook import when_imported
+from intdash_frames.model import (
+    BasetimeType,
+    Capture,
+    Conversion,
+    ConversionCSV,
+    ConversionJSON,
+    ConversionNone,
+    ConversionNumFixedPoint,
+    ConversionNumFloatingPoint,
+    ConversionSubBytes,
+    ConversionSubString,
+    ConversionType,
+    DataPoint,
+    DataResponse,
+    DataType,
+    Display,
+    Edge,
+    EdgeType,
+    IdQuery,
+    Measurement,
+    MeasurementBasetime,
+    MeasurementMarker,
+    MeasurementMarkerDetail,
+    MeasurementMarkerDetailPoint,
+    MeasurementMarkerDetailRange,
+    MeasurementMarkerType,
+    Signal,
+    SignalKey,
+)
+
+if TYPE_CHECKING:
+    from intdash_frames.client.credentials import StaticTokenSource, TokenSource
+    from intdash_frames.frames.query import Frames
+    from intdash_frames.frames.report import Report
+    from intdash_frames.frames.store import StoreResult, store
+    from intdash_frames.server.faults import Fault
+
+__all__ = [
+    "ApiError",
+    "BasetimeType",
+    "Capture",
+    "Client",
+    "ConnectFailed",
+    "ConnectionLost",
+    "Conversion",
+    "ConversionCSV",
+    "ConversionJSON",
+    "ConversionNone",
+    "ConversionNumFixedPoint",
+    "ConversionNumFloatingPoint",
+    "ConversionSubBytes",
+    "ConversionSubString",
+    "ConversionType",
+    "DataPoint",
+    "DataResponse",
+    "DataType",
+    "Display",
+    "Edge",
+    "EdgeType",
+    "Fault",
+    "Frames",
+    "GapError",
+    "IdQuery",
+    "IncompleteRead",
+    "IncompleteStore",
+    "IntdashError",
+    "LocalProtocolError",
+    "LocalServer",
+    "Measurement",
+    "MeasurementBasetime",
+    "MeasurementMarker",
+    "MeasurementMarkerDetail",
+    "MeasurementMarkerDetailPoint",
+    "MeasurementMarkerDetailRange",
+    "MeasurementMarkerType",
+    "MissingDependency",
+    "NotFound",
+    "PayloadError",
+    "ProtocolError",
+    "RateLimited",
+    "RemoteProtocolError",
+    "Report",
+    "Signal",
+    "SignalKey",
+    "StaticTokenSource",
+    "StoreResult",
+    "TimedOut",
+    "TokenSource",
+    "TransportError",
+    "Unauthorized",
+    "UsageError",
+    "data",
+    "default_client",
+    "store",
+    "timeutils",
+]
+
+__version__ = "0.1.0"
+
+# What loads requests, numba or the server with it, and the module it comes from.
+_ON_FIRST_USE = {
+    "Fault": "intdash_frames.server.faults",
+    "Frames": "intdash_frames.frames.query",
+    "Report": "intdash_frames.frames.report",
+    "StaticTokenSource": "intdash_frames.client.credentials",
+    "StoreResult": "intdash_frames.frames.store",
+    "TokenSource": "intdash_frames.client.credentials",
+    "store": "intdash_frames.frames.store",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _ON_FIRST_USE:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(_ON_FIRST_USE[name]), name)
+    globals()[name] = value
+    return value
+
+
+register_pandas()
+when_imported("polars", register_polars)

@@ -1,0 +1,259 @@
+"""What users make first: `Client` and `LocalServer`. Each method is one line over the layers below."""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Literal, Self
+
+from intdash_frames.client import newest
+from intdash_frames.errors import MissingDependency, UsageError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from intdash_frames.client.data_points import DataPoints
+    from intdash_frames.client.edges import Edges
+    from intdash_frames.client.measurements import Measurements
+    from intdash_frames.frames.progress import ProgressOption
+    from intdash_frames.frames.query import Frames
+    from intdash_frames.server.faults import Fault
+
+__all__ = ["Client", "LocalServer", "default_client"]
+
+
+class Client:
+    """A client of one intdash server.
+
+    Parameters
+    ----------
+    url : str, optional
+        ``http(s)://host[:port][/prefix]``; the environment variable INTDASH_URL if not given.
+    edge_token : str, optional
+        The token of an edge; INTDASH_EDGE_TOKEN if no other credentials are given.
+    username, password : str, optional
+        Log in for a JWT, and again when it has run out.
+    token_source : TokenSource, optional
+        Any object with a method ``token() -> str``.
+    session : requests.Session, optional
+        The caller's own session, with its credentials.
+    verify : bool or str
+        Whether to check certificates, or a file of certificates to trust.
+    timeout : tuple of float
+        To connect, and between two bytes of an answer [s].
+    retries : int
+        Tries after the first, for calls that may be repeated.
+    max_workers : int
+        Parallel requests of one read.
+    tz : str or tzinfo
+        The zone of results.
+
+    Attributes
+    ----------
+    edges, measurements, data_points
+        The resources of the server, in the vendor's vocabulary.
+
+    Notes
+    -----
+    The newest client is the default of ``df.intdash.store()``. No credential shows in a repr, an error, a log line or a pickle.
+    """
+
+    edges: Edges
+    measurements: Measurements
+    data_points: DataPoints
+
+    def __init__(self, url: str | None = None, edge_token: str | None = None, **options: Any) -> None:
+        from intdash_frames.client.connection import Connection
+
+        self.connection = Connection(url, edge_token, **options)
+        self.edges, self.measurements, self.data_points = (
+            self.connection.edges,
+            self.connection.measurements,
+            self.connection.data_points,
+        )
+        newest.remember(self)
+
+    def __repr__(self) -> str:
+        return f"Client({self.connection.url!r})"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close all connections to the server."""
+        newest.forget(self)
+        self.connection.close()
+
+    @property
+    def url(self) -> str:
+        """Base URL, without a trailing slash."""
+        return self.connection.url
+
+    @property
+    def version(self) -> str | None:
+        """Version of the server; None if it gives no usable answer."""
+        return self.connection.version
+
+    def frames(
+        self,
+        source: Any = None,
+        signals: Any = None,
+        start: Any = None,
+        end: Any = None,
+        *,
+        edge: Any = None,
+        labels: Any = None,
+        head: int | None = None,
+        tz: Any = None,
+        errors: Literal["raise", "collect"] = "raise",
+        progress: ProgressOption = "auto",
+    ) -> Frames:
+        """Ask for data points; nothing is read before a sink of the result is called.
+
+        Parameters
+        ----------
+        source : str, Measurement, row of ``measurements.frame()``, or list of them
+            Which measurements. Give this or `edge`.
+        signals : str, IdQuery, or list of them, optional
+            ``"type:channel/data_id"`` with ``*`` for any part, or globs over the data id alone, such as ``"sp_ACC*"``.
+        start, end : str, Timestamp, Timedelta, optional
+            Half open range: moments, durations since the base time, or ``"-10min"`` before the end (for an edge: before now).
+            Default: all of a measurement; an edge needs `start`.
+        edge : str or Edge, optional
+            Name or UUID of an edge: across all its measurements.
+        labels : list of str, optional
+            Names of signal definitions that the server converts.
+        head : int, optional
+            The first so many points in time order.
+        tz : str or tzinfo, optional
+            Zone of moments without one, and of the result.
+        errors : {"raise", "collect"}
+            Whether an incomplete read raises `IncompleteRead`, or is returned with what is missing in ``.report``.
+        progress : "auto", bool or callable
+            "auto" shows a bar where somebody looks.
+
+        Returns
+        -------
+        Frames
+
+        Raises
+        ------
+        UsageError
+            If an argument cannot work; nothing is sent.
+        """
+        from intdash_frames.frames.query import frames
+
+        return frames(
+            self.connection,
+            source,
+            signals,
+            start,
+            end,
+            edge=edge,
+            labels=labels,
+            head=head,
+            tz=tz,
+            errors=errors,
+            progress=progress,
+        )
+
+
+def default_client() -> Client:
+    """Give the newest client that was not closed, or make one from INTDASH_URL and INTDASH_EDGE_TOKEN.
+
+    Raises
+    ------
+    UsageError
+        If there is none and the environment does not say how to make one.
+    """
+    client = newest.newest()
+    return client if isinstance(client, Client) else Client()
+
+
+class LocalServer:
+    """An intdash server on this machine, for work without an account and for tests.
+
+    Parameters
+    ----------
+    data : str or Path, optional
+        DuckDB file, made if absent; what was acknowledged survives a crash. None keeps everything in memory.
+    host : str
+        Address to listen on.
+    port : int
+        0 lets the system choose.
+    edges : dict of str to str
+        Names and tokens of edges.
+    users : dict of str to str, optional
+        Names and passwords.
+
+    Attributes
+    ----------
+    url : str
+
+    Examples
+    --------
+    >>> with LocalServer() as server:
+    ...     server.client().edges.me().name
+    'demo'
+    """
+
+    def __init__(
+        self,
+        data: str | Path | None = None,
+        *,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        edges: dict[str, str] | None = None,
+        users: dict[str, str] | None = None,
+    ) -> None:
+        try:
+            from intdash_frames.server.app import serve
+        except ModuleNotFoundError as exc:
+            raise MissingDependency(exc.name or "the embedded server", "server") from exc
+        self._edges = {"demo": "token"} if edges is None else dict(edges)
+        self._server = serve(data, host=host, port=port, edges=self._edges, users=users)
+
+    def __repr__(self) -> str:
+        return f"LocalServer({self.url!r})"
+
+    @property
+    def url(self) -> str:
+        """Where it listens."""
+        return self._server.url
+
+    def client(self, edge: str | None = None, **options: Any) -> Client:
+        """Make a client of this server.
+
+        Parameters
+        ----------
+        edge : str, optional
+            Whose token to use; the first edge's if not given.
+        **options
+            Of `Client`.
+
+        Raises
+        ------
+        UsageError
+            If the server has no such edge.
+        """
+        if edge is None:
+            edge = next(iter(self._edges), None)
+        if edge not in self._edges:
+            raise UsageError(f"edge {edge!r} is not one of this server's: {', '.join(map(repr, self._edges)) or 'it has none'}")
+        return Client(self.url, self._edges[edge], **options)
+
+    def inject(self, fault: Fault) -> None:
+        """Make answers fail on purpose; see `Fault`."""
+        self._server.inject(fault)
+
+    def close(self) -> None:
+        """Stop listening and close the database."""
+        self._server.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()

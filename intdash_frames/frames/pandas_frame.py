@@ -1,0 +1,83 @@
+"""Arrow tables of points -> pandas, without a copy where pandas allows it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from intdash_frames.frames.attributes import ATTRIBUTE, FrozenDict
+from intdash_frames.frames.typed import IDS
+
+__all__ = ["time_index", "to_pandas"]
+
+
+def time_index(times: pa.ChunkedArray, tz: Any) -> pd.DatetimeIndex:
+    """Give a column of stamps as an index in nanoseconds and a zone."""
+    values = times.cast(pa.int64()).to_numpy().view("M8[ns]")
+    return pd.DatetimeIndex(values, name="time").tz_localize("UTC").tz_convert(tz)
+
+
+def to_pandas(table: pa.Table, *, tz: Any = "UTC", attrs: Mapping[str, Any] | None = None) -> pd.DataFrame:
+    """Give a table with a column ``time`` as a frame.
+
+    Parameters
+    ----------
+    table : pyarrow.Table
+        Column ``time`` [ns, UTC] becomes the index.
+    tz : str or tzinfo
+        Zone of the index.
+    attrs : mapping, optional
+        For ``df.attrs["intdash"]``.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Ids as categories; numbers as numpy columns, or backed by Arrow where there are nulls, so that a NaN stays a NaN and a null a
+        null; binary and text backed by Arrow.
+    """
+    index = time_index(table["time"], tz)
+    columns = {name: _column(name, table[name]) for name in table.column_names if name != "time"}
+    frame = pd.DataFrame(columns, index=index, copy=False)
+    if attrs is not None:
+        frame.attrs[ATTRIBUTE] = attrs if isinstance(attrs, FrozenDict) else FrozenDict(attrs)
+    return frame
+
+
+def _column(name: str, column: pa.ChunkedArray) -> Any:
+    type_ = column.type
+    if pa.types.is_dictionary(type_):
+        return _categories(column)
+    if name in IDS:  # the channel, a small number
+        array = column.combine_chunks() if column.num_chunks else pa.array([], type_)
+        encoded = array.dictionary_encode()
+        return pd.Categorical.from_codes(
+            _codes(encoded.indices), categories=pd.Index(encoded.dictionary.to_pylist(), dtype="int64"), ordered=False
+        )
+    if column.null_count == 0 and (pa.types.is_integer(type_) or pa.types.is_floating(type_) or pa.types.is_boolean(type_)):
+        return column.to_numpy()
+    if pa.types.is_timestamp(type_) and column.null_count == 0:
+        return pd.DatetimeIndex(column.cast(pa.int64()).to_numpy().view("M8[ns]")).tz_localize("UTC").array
+    return pd.arrays.ArrowExtensionArray(column)
+
+
+def _categories(column: pa.ChunkedArray) -> pd.Categorical:
+    """Give a dictionary column as a categorical of the values that occur."""
+    unified = column.unify_dictionaries()
+    values = unified.chunk(0).dictionary.to_pylist() if unified.num_chunks else []
+    codes = np.concatenate([np.empty(0, np.int32), *(_codes(chunk.indices) for chunk in unified.chunks)])
+    used = np.flatnonzero(np.bincount(codes[codes >= 0], minlength=len(values)))
+    if len(used) < len(values):
+        renumbered = np.full(len(values) + 1, -1, np.int32)  # the last place is for -1, a null
+        renumbered[used] = np.arange(len(used))
+        codes, values = renumbered[codes], [values[i] for i in used]
+    return pd.Categorical.from_codes(codes, categories=pd.Index(values, dtype="str"))
+
+
+def _codes(indices: pa.Array) -> NDArray[Any]:
+    codes: NDArray[Any] = indices.fill_null(-1).to_numpy(zero_copy_only=False)
+    return codes

@@ -1,0 +1,318 @@
+"""`Frames`: a question about data points that is asked when a sink is called, and the forms its answer takes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from intdash_frames import timebase
+from intdash_frames.codecs.points import Points
+from intdash_frames.codecs.series import Series
+from intdash_frames.errors import IncompleteRead, TransportError, UsageError
+from intdash_frames.frames import build, envelope
+from intdash_frames.frames.attributes import FrozenDict, freeze
+from intdash_frames.frames.progress import ProgressOption
+from intdash_frames.frames.reading import Query, Reading
+from intdash_frames.frames.report import Report
+from intdash_frames.frames.selection import select
+from intdash_frames.frames.sources import read_bound, read_source
+from intdash_frames.model import DataType, SignalKey
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import polars as pl
+
+    from intdash_frames.client.connection import Connection
+
+__all__ = ["Frames", "frames"]
+
+
+def frames(
+    connection: Connection,
+    source: Any = None,
+    signals: Any = None,
+    start: Any = None,
+    end: Any = None,
+    *,
+    edge: Any = None,
+    labels: Any = None,
+    head: int | None = None,
+    tz: Any = None,
+    errors: Literal["raise", "collect"] = "raise",
+    progress: ProgressOption = "auto",
+) -> Frames:
+    """Ask for data points; see `Client.frames`."""
+    first, last = read_bound(start, tz=tz, name="start"), read_bound(end, tz=tz, name="end")
+    if errors not in ("raise", "collect"):
+        raise UsageError(f"errors={errors!r}; expected 'raise' or 'collect'")
+    if head is not None and (isinstance(head, bool) or not isinstance(head, (int, np.integer)) or head < 1):
+        raise UsageError(f"head={head!r}; expected a whole number of points, 1 or more")
+    if first is not None and last is not None and first.origin == last.origin and first.value_ns > last.value_ns:
+        raise UsageError(f"start={start!r} is after end={end!r}; expected a range [start, end)")
+    query = Query(
+        read_source(source, edge, first), select(signals, labels), first, last, None if head is None else int(head), progress
+    )
+    return Frames(connection, query, tz=connection.tz if tz is None else timebase.zone(tz), collect=errors == "collect")
+
+
+class Frames:
+    """A question about data points, and its answer once a sink has been called.
+
+    Nothing is read before that. What is read is kept, so that a second sink costs no request; the streaming sinks (`to_batches`,
+    `to_reader`, ``__arrow_c_stream__``) keep nothing. Made by `Client.frames`.
+
+    Attributes
+    ----------
+    report : Report
+        What the last read did; reading is done first if it was not.
+    """
+
+    def __init__(self, connection: Connection, query: Query, *, tz: Any, collect: bool) -> None:
+        self._connection, self._query, self._tz, self._collect = connection, query, tz, collect
+        self._parts: list[Points] | None = None
+        self._reading: Reading | None = None
+        self._undecodable = 0
+
+    def __repr__(self) -> str:
+        state = "not read yet" if self._parts is None else f"{self.report.points:,} points, {len(self.signals)} signals"
+        return f"<Frames of {', '.join(self._query.source.names)}: {state}>"
+
+    # --- reading ---
+
+    def _points(self) -> list[Points]:
+        if self._parts is None:
+            reading = Reading(self._connection, self._query)
+            parts = list(reading.batches())
+            head = self._query.head
+            parts = build.in_time_order(parts)
+            if head is not None and sum(map(len, parts)) > head:  # several measurements, the first so many points of each
+                parts = [Points.concat(parts).slice(0, head)]
+            self._parts, self._reading = parts, reading
+            self._raise_if_incomplete(reading, lambda: envelope.to_table(parts))
+        return self._parts
+
+    def _raise_if_incomplete(self, reading: Reading, partial: Any) -> None:
+        report = reading.report
+        if report.complete or self._collect:
+            return
+        failure = reading.failures[0] if reading.failures else None
+        if failure is not None and report.points == 0 and len(reading.failures) == 1 and not isinstance(failure, TransportError):
+            self._parts = None
+            raise failure
+        what = [f"{gap['source']}: {gap['reason']}" for gap in report.gaps]
+        if report.error_points:
+            what.append(f"{report.error_points} values could not be converted by the server, first: {report.errors[0]}")
+        gap = report.gaps[0] if report.gaps else {}
+        raise IncompleteRead(
+            f"read {report.points} points, but not all: {'; '.join(what)}. .partial has what was read, .report the details; "
+            "errors='collect' returns it instead of raising",
+            partial=partial(),
+            report=report,
+            start_ns=gap.get("start_ns"),
+            end_ns=gap.get("end_ns"),
+        ) from failure
+
+    @property
+    def report(self) -> Report:
+        """What the read did (a frozen record)."""
+        import dataclasses
+
+        if self._reading is None:
+            self._points()
+        assert self._reading is not None
+        return dataclasses.replace(self._reading.report, undecodable=self._undecodable)
+
+    @property
+    def signals(self) -> list[SignalKey]:
+        """The signals that were read, in order of appearance."""
+        return [build.signal_key(key) for key in self._signal_codes()[1]]
+
+    def _signal_codes(self) -> tuple[NDArray[np.int32], list[Series]]:
+        return build.signal_codes(self._points())
+
+    @property
+    def meta(self) -> FrozenDict:
+        """What `df.attrs` says of the source and the query."""
+        query = self._query
+        frozen: FrozenDict = freeze(
+            {
+                "source": {"url": self._connection.url, "names": query.source.names},
+                "query": {
+                    "signals": [pattern.text for pattern in query.selection.patterns],
+                    "labels": query.selection.labels,
+                    "start": build.bound_text(query.start),
+                    "end": build.bound_text(query.end),
+                    "head": query.head,
+                },
+            }
+        )
+        return frozen
+
+    # --- Arrow ---
+
+    def to_arrow(self) -> pa.Table:
+        """Read everything as one table of the envelope.
+
+        Returns
+        -------
+        pyarrow.Table
+            Columns ``time`` [ns, UTC], ``measurement_uuid``, ``data_type``, ``channel``, ``data_id``, ``payload``.
+        """
+        return envelope.to_table(self._points())
+
+    def to_batches(self, rows: int = 65536) -> Iterator[pa.RecordBatch]:
+        """Read in bounded memory.
+
+        Parameters
+        ----------
+        rows : int
+            Rows a batch, at most.
+
+        Yields
+        ------
+        pyarrow.RecordBatch
+            Of the schema of `to_arrow`.
+
+        Raises
+        ------
+        IncompleteRead
+            At the end, if something is missing; ``.partial`` is None, since nothing was kept.
+        """
+        if isinstance(rows, bool) or not isinstance(rows, (int, np.integer)) or rows < 1:
+            raise UsageError(f"rows={rows!r}; expected a whole number, 1 or more")
+        return self._stream(int(rows))
+
+    def _stream(self, rows: int) -> Iterator[pa.RecordBatch]:
+        reading = None
+        if self._parts is not None:
+            source: Any = iter(self._parts)
+        else:
+            reading = self._reading = Reading(self._connection, self._query)
+            source = reading.batches()
+        left = self._query.head
+        for part in source:
+            whole = part if left is None else part.slice(0, min(left, len(part)))
+            left = None if left is None else left - len(whole)
+            for start in range(0, len(whole), rows):
+                yield envelope.to_batch(whole.slice(start, min(start + rows, len(whole))))
+        if reading is not None:
+            self._raise_if_incomplete(reading, lambda: None)
+
+    def to_reader(self, rows: int = 65536) -> pa.RecordBatchReader:
+        """Read in bounded memory, as a reader that DuckDB, polars and pyarrow take."""
+        return pa.RecordBatchReader.from_batches(envelope.ENVELOPE, self.to_batches(rows))
+
+    def __arrow_c_stream__(self, requested_schema: object = None) -> object:
+        return self.to_reader().__arrow_c_stream__(requested_schema)
+
+    # --- frames ---
+
+    def by_type(self) -> dict[DataType | int | str, pd.DataFrame]:
+        """Give a typed frame for each data type that occurs.
+
+        Returns
+        -------
+        dict
+            Keys are `DataType` members; plain numbers or texts for types that nobody knows.
+        """
+        return {kind: self._frame(typed, kind) for kind, typed in self._typed().items()}
+
+    def _typed(self) -> dict[DataType | int | str, build.Typed]:
+        tables = build.by_type(self._points())
+        self._undecodable = sum(typed.undecodable for typed in tables.values())
+        return tables
+
+    def _frame(self, typed: build.Typed, kind: DataType | int | str) -> pd.DataFrame:
+        return build.to_frame(typed, kind, self.meta, self._tz)
+
+    def by_signal(self) -> dict[SignalKey, pd.DataFrame]:
+        """Give a typed frame for each signal, in order of appearance."""
+        return {build.signal_key(key): self._frame(typed, build.kind_of(key)) for key, typed in self._by_signal()}
+
+    def _by_signal(self) -> list[tuple[Series, build.Typed]]:
+        codes, keys = self._signal_codes()
+        split = build.by_signal(self._typed(), codes)
+        return [(key, split[number]) for number, key in enumerate(keys)]
+
+    def __getitem__(self, signal: str | SignalKey) -> pd.DataFrame:
+        """Give the typed frame of one signal.
+
+        Parameters
+        ----------
+        signal : str or SignalKey
+            ``"can:1/000001a0"``, or the data id alone where only one signal has it.
+
+        Raises
+        ------
+        UsageError
+            If no signal that was read, or more than one, is called so; says which are near.
+        """
+        codes, keys = self._signal_codes()
+        code = build.find_signal(signal, keys)
+        wanted = codes == code
+        typed = build.typed(self._points(), self._points()[0].keys, wanted, keys[code].data_type)
+        return self._frame(typed, build.kind_of(keys[code]))
+
+    def to_pandas(self) -> pd.DataFrame:
+        """Give one frame: the typed one of a single data type, or a long one with columns ``type.column`` for several."""
+        typed = self._typed()
+        if len(typed) == 1:
+            return next(iter(self.by_type().values()))
+        return build.long_frame(typed, self.meta, self._tz)
+
+    def to_polars(self) -> pl.DataFrame:
+        """The same as `to_pandas`, with ``time`` as a column."""
+        from intdash_frames.frames.polars_frame import to_polars
+
+        typed = self._typed()
+        table = next(iter(typed.values())).table if len(typed) == 1 else build.long_table(typed)
+        return to_polars(table, self._tz)
+
+    def wide(
+        self,
+        every: Any = None,
+        *,
+        on: str | SignalKey | None = None,
+        method: Literal["last", "nearest", "mean", "interpolate"] = "last",
+        tolerance: Any = None,
+        max_memory: str | int = "2GiB",
+    ) -> pd.DataFrame:
+        """Put the numeric columns side by side on one time axis.
+
+        Parameters
+        ----------
+        every : str or Timedelta, optional
+            Step of a grid, such as ``"10ms"``, from the first point to the last; its stamps are multiples of the step.
+        on : str, optional
+            Take the stamps of this signal instead.
+        method : {"last", "nearest", "mean", "interpolate"}
+            What stands at a stamp: the last value at or before it, the nearest, the mean of ``[stamp, stamp + every)``, or the line
+            between its neighbours.
+        tolerance : str or Timedelta, optional
+            How far away a value may be; null beyond it. Default: for "last", "nearest" and "interpolate" any distance.
+        max_memory : str or int
+            With neither `every` nor `on`, the union of all stamps, refused when it would be larger than this.
+
+        Returns
+        -------
+        pandas.DataFrame
+            Index ``time``; columns named by data id or field where that is unique, else ``"type:channel/data_id"``.
+        """
+        from intdash_frames.frames.wide import numeric_columns, wide
+
+        columns = numeric_columns([(key, typed.table) for key, typed in self._by_signal()])
+        return wide(columns, every, on=on, method=method, tolerance=tolerance, max_memory=max_memory, tz=self._tz, meta=self.meta)
+
+    def summary(self) -> pd.DataFrame:
+        """Give a row a signal: type, channel, id, label, unit, points, first, last, rate_hz, gaps.
+
+        A gap is a step between neighbours of more than ten times the median step.
+        """
+        from intdash_frames.frames.summary import summary
+
+        codes, keys = self._signal_codes()
+        return summary(self._points(), codes, keys, labels=self._query.selection.labels, tz=self._tz)

@@ -1,0 +1,175 @@
+"""Reads what a query asks for: ranges one after the other, conversion errors set apart, what could not be read written down."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from intdash_frames.client import history
+from intdash_frames.client.data_points import ERROR_ID
+from intdash_frames.codecs.points import Points
+from intdash_frames.codecs.series import Series, SeriesTable
+from intdash_frames.errors import ApiError, ProtocolError, TransportError
+from intdash_frames.frames.progress import Progress, ProgressOption
+from intdash_frames.frames.report import Report
+from intdash_frames.frames.selection import Selection
+from intdash_frames.frames.sources import Bound, Range, Source
+from intdash_frames.model import DataType
+
+if TYPE_CHECKING:
+    from intdash_frames.client.connection import Connection
+
+__all__ = ["Query", "Reading"]
+
+# Failures of a server or of the way to it; anything else is a defect or the user's, and is not collected.
+FAILURES = (ApiError, TransportError, ProtocolError)
+MOST_ERRORS = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """What `client.frames` was asked."""
+
+    source: Source
+    selection: Selection
+    start: Bound | None
+    end: Bound | None
+    head: int | None
+    progress: ProgressOption
+
+
+@dataclass
+class Reading:
+    """One pass over a query.
+
+    Attributes
+    ----------
+    failures : list of Exception
+        What ended the reading of a range early.
+    """
+
+    connection: Connection
+    query: Query
+    keys: SeriesTable = field(default_factory=SeriesTable)
+    failures: list[Exception] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self._tally = history.Tally()
+        self._gaps: list[dict[str, Any]] = []
+        self._errors: list[dict[str, Any]] = []
+        self._error_points = 0
+        self._counts = np.zeros(0, np.int64)  # points kept, by series code
+        self._kept: list[bool] = []  # by series code
+        self._seconds = 0.0
+
+    def batches(self) -> Iterator[Points]:
+        """Read everything, batch by batch.
+
+        Yields
+        ------
+        Points
+            Data only; in time order within each range.
+
+        Raises
+        ------
+        UsageError, NotFound
+            If the ranges cannot be placed in time.
+        """
+        began = time.perf_counter()
+        try:
+            ranges = self.query.source.ranges(self.connection, self.query.start, self.query.end)
+            total = sum(each.end_ns - each.start_ns for each in ranges)
+            before = 0
+            with Progress(self.query.progress, total=total, label="reading") as progress:
+                for range_ in ranges:
+                    for batch in self._range(range_):
+                        size = int(batch.offsets[-1]) - int(batch.offsets[0])
+                        progress.update(before + int(batch.time_ns[-1]) - range_.start_ns, points=len(batch), size_bytes=size)
+                        yield batch
+                    before += range_.end_ns - range_.start_ns
+                    progress.update(before, points=0, size_bytes=0)
+        finally:
+            self._seconds += time.perf_counter() - began
+
+    def _range(self, range_: Range) -> Iterator[Points]:
+        selection = self.query.selection
+        asked = history.PointsQuery(range_.name, range_.start_ns, range_.end_ns, selection.idq, selection.labels)
+        # A glob is narrowed here, so the server cannot count for us.
+        narrow = any(not pattern.is_literal and pattern.data_id != "*" for pattern in selection.patterns)
+        left, reached = self.query.head, range_.start_ns
+        try:
+            for batch in history.points(self.connection, asked, head=None if narrow else left, keys=self.keys, tally=self._tally):
+                reached = max(reached, int(batch.time_ns[-1]))
+                kept = self._sift(batch)
+                if left is not None:
+                    kept = kept.slice(0, min(left, len(kept)))
+                    left -= len(kept)
+                if len(kept):
+                    self._count(kept)
+                    yield kept
+                if left == 0:
+                    return
+        except FAILURES as exc:
+            self.failures.append(exc)
+            self._gaps.append(
+                {"source": range_.name, "start_ns": reached, "end_ns": range_.end_ns, "reason": f"{type(exc).__name__}: {exc}"}
+            )
+
+    def _sift(self, batch: Points) -> Points:
+        """Take out conversion errors and what a glob does not mean."""
+        for code in range(len(self._kept), len(self.keys)):
+            key = self.keys[code]
+            self._kept.append(not _is_error(key) and self.query.selection.keeps(key))
+        kept = np.asarray(self._kept, np.bool_)[batch.series]
+        if kept.all():
+            return batch
+        for row in np.flatnonzero(~kept).tolist():
+            if _is_error(self.keys[int(batch.series[row])]):
+                self._error_points += 1
+                if len(self._errors) < MOST_ERRORS:
+                    self._errors.append(_error_of(batch.payload(row)))
+        return batch.take(np.flatnonzero(kept))
+
+    def _count(self, batch: Points) -> None:
+        counts = np.bincount(batch.series, minlength=len(self.keys))
+        counts[: len(self._counts)] += self._counts
+        self._counts = counts
+
+    @property
+    def report(self) -> Report:
+        """What has been read so far."""
+        textual: dict[str, int] = {}
+        for key, count in zip(self.keys, self._counts.tolist(), strict=False):
+            if key.data_type is None and count:
+                textual[key.type_text] = textual.get(key.type_text, 0) + count
+        names = {each.name for each in dataclasses.fields(Report)} & {each.name for each in dataclasses.fields(history.Tally)}
+        counts = {name: getattr(self._tally, name) for name in names} | {"points": int(self._counts.sum())}
+        return Report(
+            **counts,
+            error_points=self._error_points,
+            errors=tuple(self._errors),
+            gaps=tuple(self._gaps),
+            textual_types=tuple(textual.items()),
+            seconds=self._seconds,
+            complete=not self._gaps and not self._error_points,
+        )
+
+
+def _is_error(key: Series) -> bool:
+    return key.data_type == DataType.string and key.data_id == ERROR_ID
+
+
+def _error_of(payload: bytes) -> dict[str, Any]:
+    """Read what a failed conversion says (protocol 3.5): a string payload whose value is JSON."""
+    text = payload[1 + payload[0] :].decode("utf-8", "replace") if payload else ""
+    try:
+        said = json.loads(text)
+    except ValueError:
+        said = None
+    return said if isinstance(said, dict) else {"error": "unexpected", "error_description": text}
