@@ -1,8 +1,8 @@
 """Every loop over data points: numba kernels on bytes, numbers and offsets.
 
 A kernel never trusts a length: each checks what it is about to read or write against the end that it was given, and stops with a
-status instead of reading on. Numba's own bounds checks are off (they cost a third of the speed), so this module is fuzzed in full by
-its tests. Kernels release the GIL and know no meaning: what a number stands for is in the tables of the layers around them.
+status instead of reading on. Numba's own bounds checks are off (they cost a third of the speed), so this module is fuzzed in full
+by its tests. Kernels release the GIL and know no meaning: what a number stands for is in the tables of the layers around them.
 
 Integers are int64 throughout: mixing int64 and uint64 would make numba go through floating point.
 """
@@ -73,9 +73,9 @@ NS = 1_000_000_000
 MIN_SECONDS, MAX_SECONDS = -9_223_372_036, 9_223_372_035
 
 
-# --- eight bytes at once ---------------------------------------------------------------------------------------------------------------
-# Byte by byte, telling known ids apart would cost three times all the rest. The caller of a word has checked that all eight bytes are
-# inside the array; arrays are contiguous bytes.
+# --- eight bytes at once ----------------------------------------------------------------------------------------------
+# Byte by byte, telling known ids apart would cost three times all the rest. The caller of a word has checked that all eight bytes
+# are inside the array; arrays are contiguous bytes.
 
 
 def _word_pointer(context: Any, builder: Any, array_type: Any, array: Any, index: Any) -> Any:
@@ -83,7 +83,7 @@ def _word_pointer(context: Any, builder: Any, array_type: Any, array: Any, index
     return builder.bitcast(builder.gep(data, [index]), ir.IntType(64).as_pointer())
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@intrinsic
 def _word(typing_context: Any, array: Any, index: Any) -> Any:
     """Read bytes `index` to ``index + 8`` as a little-endian int64."""
 
@@ -95,7 +95,18 @@ def _word(typing_context: Any, array: Any, index: Any) -> Any:
     return types.int64(array, types.int64), generate
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@intrinsic
+def _byte(typing_context: Any, array: Any, index: Any) -> Any:
+    """Read one byte as int64, without numba's care for negative positions."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        data = context.make_array(signature.args[0])(context, builder, arguments[0]).data
+        return builder.zext(builder.load(builder.gep(data, [arguments[1]])), ir.IntType(64))
+
+    return types.int64(array, types.int64), generate
+
+
+@intrinsic
 def _put_word(typing_context: Any, array: Any, index: Any, value: Any) -> Any:
     """Write an int64 to bytes `index` to ``index + 8``, little-endian."""
 
@@ -107,7 +118,7 @@ def _put_word(typing_context: Any, array: Any, index: Any, value: Any) -> Any:
     return types.void(array, types.int64, types.int64), generate
 
 
-# --- protobuf and varint primitives -------------------------------------------------------------------------------------------------
+# --- protobuf and varint primitives -----------------------------------------------------------------------------------
 
 
 @njit(cache=True, nogil=True)
@@ -115,10 +126,10 @@ def _varint(buffer, at, end):
     """Read a protobuf varint: (value as int64, position behind it), or position -1."""
     value = np.int64(0)
     shift = 0
-    while at < end and shift < 70:
-        byte = np.int64(buffer[at])
+    while at < end and shift < 64:
+        byte = _byte(buffer, at)
         at += 1
-        value |= (byte & 0x7F) << shift if shift < 64 else 0
+        value |= (byte & 0x7F) << shift
         if byte < 0x80:
             return value, at
         shift += 7
@@ -169,19 +180,27 @@ def _field(buffer, at, end):
 
     For any other wire type, start equals end: the position right behind the tag.
     """
-    tag, at = _varint(buffer, at, end)
+    tag = _byte(buffer, at)
+    if tag < 0x80:
+        at += 1
+    else:
+        tag, at = _varint(buffer, at, end)
     if at < 0 or tag < 8:
-        return np.int64(-1), 0, at, at
+        return np.int64(-1), np.int64(0), at, at
     wire_type = tag & 7
     if wire_type != 2:
         return tag >> 3, wire_type, at, at
-    length, at = _varint(buffer, at, end)
+    if at < end and _byte(buffer, at) < 0x80:
+        length = _byte(buffer, at)
+        at += 1
+    else:
+        length, at = _varint(buffer, at, end)
     if at < 0 or length < 0 or length > end - at:
         return np.int64(-1), 2, at, at
     return tag >> 3, wire_type, at, at + length
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, inline="always")
 def _copy(source, start, stop, out, at):
     """Copy bytes; returns the position behind them."""
     size = stop - start
@@ -195,17 +214,23 @@ def _copy(source, start, stop, out, at):
     return at + size
 
 
-# --- a dictionary of keys --------------------------------------------------------------------------------------------------------------
+# --- a dictionary of keys ---------------------------------------------------------------------------------------------
+
+
+@njit(cache=True, nogil=True)
+def _tail_word(buffer, start, stop):
+    """The last 1 to 7 bytes before `stop` as a number."""
+    word = np.int64(0)
+    for i in range(start, stop):
+        word = (word << 8) | _byte(buffer, i)
+    return word
 
 
 @njit(cache=True, nogil=True)
 def _mix(mixed, buffer, start, stop):
     """Stir bytes into a hash."""
     if stop - start < 8:
-        word = np.int64(stop - start)
-        for i in range(start, stop):
-            word = (word << 8) | np.int64(buffer[i])
-        mixed = (mixed ^ word) * 0x2127599BF4325C37
+        mixed = (mixed ^ _tail_word(buffer, start, stop)) * 0x2127599BF4325C37
         return mixed ^ (mixed >> 29)
     for i in range(start, stop - 8, 8):
         mixed = (mixed ^ _word(buffer, i)) * 0x2127599BF4325C37
@@ -219,14 +244,14 @@ def _same(buffer, start, arena, from_, to):
     """Compare ``buffer[start:]`` with ``arena[from_:to]``; the caller has checked that as many bytes are there."""
     size = to - from_
     if size < 8:
+        different = np.int64(0)
         for i in range(size):
-            if buffer[start + i] != arena[from_ + i]:
-                return False
-        return True
+            different |= _byte(buffer, start + i) ^ _byte(arena, from_ + i)
+        return different == 0
+    different = _word(buffer, start + size - 8) ^ _word(arena, to - 8)
     for i in range(0, size - 8, 8):
-        if _word(buffer, start + i) != _word(arena, from_ + i):
-            return False
-    return _word(buffer, start + size - 8) == _word(arena, to - 8)
+        different |= _word(buffer, start + i) ^ _word(arena, from_ + i)
+    return different == 0
 
 
 # Inlined, and handed its arrays one by one: a tuple of arrays costs ten reference counts a call, more than the look-up.
@@ -236,7 +261,12 @@ def _intern(slots, tags, hashes, bounds, arena, counters, buffer, tag, a, a_end,
     mixed = np.int64(tag) * 0x27D4EB2F165667C5 + (a_end - a) * 31 + (b_end - b)
     mixed = _mix(mixed, buffer, a, a_end)
     mixed = _mix(mixed, buffer, b, b_end)
-    mixed = _mix(mixed, buffer, c, c_end)
+    if c_end - c >= 16:  # a uuid: its first and last bytes tell it apart
+        mixed = (mixed ^ _word(buffer, c)) * 0x2127599BF4325C37
+        mixed ^= mixed >> 29
+        mixed = (mixed ^ _word(buffer, c_end - 8)) * 0x2127599BF4325C37
+    else:
+        mixed = _mix(mixed, buffer, c, c_end)
     mixed ^= mixed >> 32
     mask = len(slots) - 1
     slot = mixed & mask
@@ -268,10 +298,10 @@ def _intern(slots, tags, hashes, bounds, arena, counters, buffer, tag, a, a_end,
     return np.int64(code)
 
 
-# --- answers of the data call (protocol 3.2) -------------------------------------------------------------------------------------------
+# --- answers of the data call (protocol 3.2) --------------------------------------------------------------------------
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, inline="always")
 def _timestamp(buffer, at, end, seconds, nanos):
     """Merge a Timestamp message into (seconds, nanos); position -1 when it is malformed."""
     while at < end:
@@ -295,8 +325,8 @@ def _timestamp(buffer, at, end, seconds, nanos):
 def read_response_frames(buffer, at, end, row, time_ns, codes, offsets, data, state, untimed):
     """Read whole frames of a data answer into columns, from `row` on.
 
-    `time_ns` and `codes` need room for ``(end - at) // 8`` rows more, `offsets` for one more than that, `data` for ``end - at`` bytes
-    more. Returns (rows in all, position of the first byte not read, status). ``untimed[0]`` counts rows without a time.
+    `time_ns` and `codes` need room for ``(end - at) // 8`` rows more, `offsets` for one more than that, `data` for ``end - at``
+    bytes more. Returns (rows in all, position of the first byte not read, status). ``untimed[0]`` counts rows without a time.
     """
     slots, tags, hashes, bounds, arena, counters = state
     filled = offsets[row]
@@ -382,7 +412,7 @@ def write_response_frames(time_ns, codes, offsets, data, heads, head_bounds, tai
     return at
 
 
-# --- store bodies (protocol 4.1) -------------------------------------------------------------------------------------------------------
+# --- store bodies (protocol 4.1) --------------------------------------------------------------------------------------
 
 
 @njit(cache=True, nogil=True)
@@ -413,13 +443,16 @@ def count_store_points(buffer, header):
                         return points, BAD_PROTOBUF
                     if inner == 1 and inner_type == 0:
                         header[5], start = _varint(buffer, value_at, stop)
+                        header[5] &= 0xFFFFFFFF
                     else:
                         start = value_end if inner_type == 2 else _skip(buffer, value_at, stop, inner_type)
                     if start < 0:
                         return points, BAD_PROTOBUF
         elif wire_type == 0:
             value, at = _varint(buffer, start, end)
-            if 2 <= number <= 4:
+            if number == 2:
+                header[2] = value & 0xFFFFFFFF
+            elif 3 <= number <= 4:
                 header[number] = value
         else:
             at = _skip(buffer, start, end, wire_type)
@@ -478,7 +511,7 @@ def read_store_points(buffer, elapsed_ns, channels, data_types, offsets, data):
 def write_store_points(elapsed_ns, codes, channels, data_types, offsets, data, out):
     """Write the repeated points of a StoreProto; returns the bytes written.
 
-    `channels` and `data_types` are looked up by series code. `out` needs, for each row, its payload and 36 bytes more.
+    `channels` and `data_types` are looked up by series code. `out` needs, for each row, its payload and 48 bytes more.
     """
     at = np.int64(0)
     for row in range(len(elapsed_ns)):
@@ -513,7 +546,7 @@ def write_store_points(elapsed_ns, codes, channels, data_types, offsets, data, o
     return at
 
 
-# --- units of a stream (protocol 5.2, 5.5) ---------------------------------------------------------------------------------------------
+# --- units of a stream (protocol 5.2, 5.5) ----------------------------------------------------------------------------
 
 
 @njit(cache=True, nogil=True)
@@ -616,26 +649,38 @@ def write_unit_run(stream_id, elapsed_ns, codes, channels, data_types, offsets, 
     return at
 
 
-# --- payloads (protocol 6) -------------------------------------------------------------------------------------------------------------
+# --- payloads (protocol 6) --------------------------------------------------------------------------------------------
 
 
 @njit(cache=True, nogil=True)
 def _after_characters(data, at, stop, count):
-    """Position behind `count` UTF-8 characters, or `stop`: a byte 10xxxxxx belongs to the character before it."""
+    """Position behind `count` UTF-8 characters, or `stop`: up to three bytes 10xxxxxx belong to the character before them."""
     for _ in range(count):
         if at < stop:
             at += 1
-        while at < stop and data[at] & 0xC0 == 0x80:
+        further = 0
+        while further < 3 and at < stop and data[at] & 0xC0 == 0x80:
             at += 1
+            further += 1
     return at
+
+
+@njit(cache=True, nogil=True)
+def _characters(data, at, stop):
+    """Number of characters of valid UTF-8."""
+    count = 0
+    for i in range(at, stop):
+        if data[i] & 0xC0 != 0x80:
+            count += 1
+    return count
 
 
 @njit(cache=True, nogil=True)
 def intern_payload_ids(first, channels, data_types, offsets, data, id_kinds, id_widths, codes, state):
     """Give every point the code of its (data type, channel, data id as it stands in the payload), from row `first` on.
 
-    `id_kinds` and `id_widths` are looked up by data type. A payload too short for its id gets an empty one. Returns the rows done:
-    fewer than all when the dictionary must grow.
+    `id_kinds` and `id_widths` are looked up by data type. A payload too short for its id gets an empty one. Returns the rows
+    done: fewer than all when the dictionary must grow.
     """
     slots, tags, hashes, bounds, arena, counters = state
     for row in range(first, len(channels)):
@@ -692,8 +737,8 @@ def locate_heads(data, offsets, rows, codes, named, names, name_bounds, head_siz
     """Find where the fixed fields of each payload begin, and whether the payload fits its layout.
 
     `exact` says that nothing may follow the head. With `named`, a counted id stands before the head; it should be the series' own
-    (``names[name_bounds[code]:name_bounds[code + 1]]``). Older senders counted characters instead of bytes (protocol 6.6), so when the
-    counted id does not match but the series' own stands there, that one is taken and the payload is only READABLE.
+    (``names[name_bounds[code]:name_bounds[code + 1]]``). Older senders counted characters and not bytes (protocol 6.6), so when
+    the count is that of the characters of the series' own id and this stands there, it is taken and the payload is only READABLE.
     """
     for i in range(len(rows)):
         start, stop = offsets[rows[i]], offsets[rows[i] + 1]
@@ -705,7 +750,11 @@ def locate_heads(data, offsets, rows, codes, named, names, name_bounds, head_siz
             fits = counted >= 0 and 1 + counted <= stop - start
             if fits and counted == size and _same(data, start + 1, names, name, name_end):
                 start += 1 + size
-            elif counted >= 0 and 0 < size <= stop - start - 1 and _same(data, start + 1, names, name, name_end):
+            elif (
+                0 < size <= stop - start - 1
+                and counted == _characters(names, name, name_end)
+                and _same(data, start + 1, names, name, name_end)
+            ):
                 mark = READABLE
                 start += 1 + size
             elif fits and _utf8_end(data, start + 1, start + 1 + counted) == start + 1 + counted:

@@ -6,6 +6,7 @@ import enum
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -62,17 +63,17 @@ class Field:
         """Type of the column: the number itself, or nanoseconds UTC for an instant."""
         return pa.timestamp("ns", "UTC") if self.format == INSTANT else pa.from_numpy_dtype(np.dtype(self.format))
 
-    def valid(self, values: NDArray[np.void]) -> NDArray[np.bool_] | None:
+    def valid(self, values: NDArray[Any]) -> NDArray[np.bool_] | None:
         """Say which values may stand in this field; None if all bit patterns may."""
         return values["f1"] < NS if self.format == INSTANT else None
 
-    def to_column(self, values: NDArray[np.generic], mask: NDArray[np.bool_] | None) -> pa.Array:
+    def to_column(self, values: NDArray[Any], mask: NDArray[np.bool_] | None) -> pa.Array:
         """Turn values as they stand in payloads into a column, null where `mask` is set."""
         if self.format == INSTANT:
             values = (values["f0"].astype(np.int64) * NS + values["f1"]).view("M8[ns]")
         return pa.array(np.ascontiguousarray(values), self.arrow_type, mask=mask)
 
-    def from_column(self, values: NDArray[np.generic]) -> NDArray[np.generic]:
+    def from_column(self, values: NDArray[Any]) -> NDArray[Any]:
         """Turn a column of whole numbers, floats or instants [ns] into values as they stand in payloads.
 
         Raises
@@ -95,7 +96,7 @@ class Field:
         return values
 
 
-def _refuse(values: NDArray[np.generic], low: int, high: int, name: str) -> None:
+def _refuse(values: NDArray[Any], low: int, high: int, name: str) -> None:
     """Refuse numbers that numpy would wrap in silence."""
     wrong = np.flatnonzero((values < low) | (values > high))
     if len(wrong):
@@ -246,7 +247,7 @@ class Layout:
         heads = np.empty(len(rows) * size, np.uint8)
         if size:
             kernels.gather_heads(data, starts, marks, size, heads)
-        records = heads.view(self.head_dtype) if size else np.empty(0)
+        records: NDArray[Any] = heads.view(self.head_dtype) if size else np.empty(0)
         for field in self.head:
             allowed = field.valid(records[field.name])
             if allowed is not None:
@@ -313,12 +314,16 @@ class Layout:
             try:
                 records[field.name] = field.from_column(np.asarray(columns[field.name]))
             except ValueError as error:
-                row, reason = error.args
+                row, reason = error.args if len(error.args) == 2 else (None, f"column {field.name!r}: {error}")
                 raise PayloadError(self.data_type.name, reason, row=row) from None
-        tail = columns[self.tail_name] if self.tail is not Tail.NOTHING else None
-        tail = tail if isinstance(tail, Values) else Values(np.empty(0, np.uint8), np.empty(0, np.int32))
+        tail = columns[self.tail_name] if self.tail is not Tail.NOTHING else Values(np.empty(0, np.uint8), np.empty(0, np.int32))
+        if not isinstance(tail, Values):
+            raise PayloadError(self.data_type.name, f"column {self.tail_name!r} is {type(tail).__name__}; expected Values")
         kept = kept if kept is not None else Values(np.empty(0, np.uint8), np.zeros(count + 1, np.int32))
         is_kept = is_kept if is_kept is not None else np.empty(0, np.bool_)
+        lengths_seen = {len(kept), len(is_kept) or count, len(tail) if self.tail is not Tail.NOTHING else count}
+        if lengths_seen != {count}:  # the kernel below has only this check
+            raise PayloadError(self.data_type.name, f"columns have {sorted(lengths_seen)} rows; expected {count} as in codes")
         size = self.head_dtype.itemsize
         bound = count * size + _span(tail) + _span(kept) + (count + int(lengths[codes].sum()) if named and count else 0)
         if bound > np.iinfo(np.int32).max:

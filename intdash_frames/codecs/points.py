@@ -14,6 +14,7 @@ from intdash_frames.codecs.layout import Values
 from intdash_frames.codecs.series import Interner, Series, SeriesTable
 from intdash_frames.codecs.table import ID_KINDS, ID_WIDTHS, layout_of
 from intdash_frames.errors import LocalProtocolError, RemoteProtocolError
+from intdash_frames.protocol.wire import U32, whole_number
 
 __all__ = [
     "Points",
@@ -128,7 +129,7 @@ def series_of_wire_id(measurement_uuid: str, type_text: str, wire_id: str) -> Se
         With no data type where the text is not a number, and no channel where the id does not start with one.
     """
     digits, slash, rest = wire_id.partition("/")
-    has_channel = bool(slash) and digits.isascii() and digits.isdecimal() and int(digits) <= 255
+    has_channel = bool(slash) and digits.isascii() and digits.isdecimal() and len(digits) <= 9 and int(digits) <= 255
     number = int(type_text) if type_text.isascii() and type_text.isdecimal() and len(type_text) <= 9 else None
     channel = int(digits) if has_channel and number is not None else None
     return Series(measurement_uuid, number, channel, rest if channel is not None else wire_id, type_text)
@@ -156,7 +157,9 @@ class ResponseReader:
         self.position = 0
         self._interner = Interner()
         self._codes: list[int] = []
-        self._rest = np.empty(0, np.uint8)
+        self._held: list[NDArray[np.uint8]] = []
+        self._held_bytes = 0
+        self._needed_bytes = 8  # until the next frame is whole, as far as is known
         self._untimed = np.zeros(1, np.int64)
 
     @property
@@ -177,9 +180,14 @@ class ResponseReader:
             If the bytes are not what protocol 3.2 allows; the message has the position in the body.
         """
         buffer = np.frombuffer(piece, np.uint8)
-        if len(self._rest):
-            buffer = np.concatenate([self._rest, buffer])
-        end = len(buffer)
+        self._held_bytes += len(buffer)
+        if self._held_bytes < self._needed_bytes:  # to join a large frame anew for every piece of it would take quadratic time
+            self._held.append(buffer.copy())
+            return None
+        if self._held:
+            buffer = np.concatenate([*self._held, buffer])
+        buffer.setflags(write=False)  # numba would compile the reader anew for memory that may be written
+        end = _bounded(len(buffer))
         # A frame has at least 8 bytes. Pages of these arrays that are never written cost nothing.
         time_ns, codes = np.empty(end // 8, np.int64), np.empty(end // 8, np.int32)
         offsets, data = np.empty(end // 8 + 1, np.int32), np.empty(end, np.uint8)
@@ -195,7 +203,8 @@ class ResponseReader:
         if status != kernels.DONE:
             raise RemoteProtocolError(f"the data answer is corrupt at byte {self.position + at}: {_REASONS[status]}")
         self.position += at
-        self._rest = buffer[at:].copy()
+        self._held, self._held_bytes = [buffer[at:].copy()], end - at
+        self._needed_bytes = 8 + int(buffer[at : at + 8].view("<u8")[0]) if end - at >= 8 else 8
         if rows == 0:
             return None
         self._name_series()
@@ -210,9 +219,10 @@ class ResponseReader:
         RemoteProtocolError
             If it ended inside a frame.
         """
-        if len(self._rest):
+        if self._held_bytes:
             raise RemoteProtocolError(
-                f"the data answer ended inside a frame: {len(self._rest)} bytes after byte {self.position}; expected whole frames"
+                f"the data answer ended inside a frame: {self._held_bytes} bytes after byte {self.position}; "
+                "expected whole frames"
             )
 
     def _name_series(self) -> None:
@@ -306,10 +316,11 @@ def read_store(body: bytes | bytearray | memoryview) -> StoreSection:
     Raises
     ------
     RemoteProtocolError
-        If the body is cut or corrupt, or a channel or data type is over 255. Elapsed times are signed in this body; `check_storable`
-        refuses negative ones.
+        If the body is cut or corrupt, or a channel or data type is over 255. Elapsed times are signed in this body;
+        `check_storable` refuses negative ones.
     """
     buffer = np.frombuffer(body, np.uint8)
+    buffer.setflags(write=False)
     header = np.empty(6, np.int64)
     count, status = kernels.count_store_points(buffer, header)
     if status == kernels.DONE:
@@ -388,8 +399,10 @@ def store_body(points: Points, *, measurement_uuid: str, serial_number: int = 0,
     Raises
     ------
     LocalProtocolError
-        If the body reaches 2 GiB. What else a store must not hold is for `check_storable` to say.
+        If the body reaches 2 GiB or the serial number does not fit 32 bits. What else a store must not hold is for
+        `check_storable` to say.
     """
+    serial_number = whole_number(serial_number, U32.largest, "serial_number")
     channels, types = _lookup(points.keys, lambda key: key.channel), _lookup(points.keys, lambda key: key.data_type)
     head = _text_field(0x0A, measurement_uuid)
     head += (
@@ -398,7 +411,7 @@ def store_body(points: Points, *, measurement_uuid: str, serial_number: int = 0,
         + b"\x20\x01\x2a\x02\x08\x01"
     )
     payload_bytes = int(points.offsets[-1]) - int(points.offsets[0])
-    out = np.empty(_bounded(len(head) + payload_bytes + 36 * len(points)), np.uint8)
+    out = np.empty(_bounded(len(head) + payload_bytes + 48 * len(points)), np.uint8)
     out[: len(head)] = np.frombuffer(head, np.uint8)
     used = kernels.write_store_points(
         points.time_ns, points.series, channels, types, points.offsets, points.data, out[len(head) :]
@@ -417,7 +430,8 @@ def check_storable(points: Points) -> None:
     if len(negative):
         row = int(negative[0])
         raise LocalProtocolError(
-            f"point {row} has elapsed time {points.time_ns[row]} ns; expected 0 or more: choose a base time that is not after the first point"
+            f"point {row} has elapsed time {points.time_ns[row]} ns; expected 0 or more: "
+            "choose a base time that is not after the first point"
         )
     for code in np.unique(points.series):
         key = points.keys[int(code)]

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from intdash_frames.codecs.layout import INSTANT, Field, IdRule, Layout, Tail
 from intdash_frames.model import DataType
 
-__all__ = ["ID_KINDS", "ID_WIDTHS", "LAYOUTS", "SENSORS", "Sensor", "layout_of"]
+__all__ = ["ID_KINDS", "ID_WIDTHS", "LAYOUTS", "SENSORS", "Sensor", "layout_of", "markdown"]
 
 _ROWS = (
     # protocol 6.2: the count byte is reported as it is; all bytes after the header are data
@@ -86,3 +86,23 @@ SENSORS: dict[int, Sensor] = {
     0x0009: Sensor("GeoLocation Heading", ("head",), 1e-6, "deg"),
     0x000A: Sensor("GeoLocation Speed", ("speed",), 1e-3, "km/h"),
 }
+
+
+def markdown() -> str:
+    """Write the table of layouts for the documentation."""
+    rules = {
+        IdRule.FIXED: "",
+        IdRule.NUMBER: "first field, hexadecimal",
+        IdRule.NAME: "counted name before the head",
+        IdRule.NMEA: "characters 1 to 5",
+    }
+    lines = ["| number | data type | data id | columns |", "| --- | --- | --- | --- |"]
+    for number, layout in sorted(LAYOUTS.items()):
+        data_id = rules[layout.id_rule] or (f"`{layout.id_text}`" if layout.id_text else "not known")
+        columns = ", ".join(f"`{field.name}` {field.type}" for field in layout.schema)
+        lines.append(f"| {number} | {layout.data_type.name} | {data_id} | {columns} |")
+    lines += ["", "| sensor | name | fields | scale | unit |", "| --- | --- | --- | --- | --- |"]
+    for number, sensor in SENSORS.items():
+        fields = ", ".join(f"`{field}`" for field in sensor.fields)
+        lines.append(f"| {number:04x} | {sensor.name} | {fields} | {sensor.scale:g} | {sensor.unit} |")
+    return "\n".join(lines)

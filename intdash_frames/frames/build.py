@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import difflib
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -14,10 +13,9 @@ from numpy.typing import NDArray
 from intdash_frames import timebase
 from intdash_frames.codecs.points import Points
 from intdash_frames.codecs.series import Series, SeriesTable
-from intdash_frames.codecs.table import SENSORS
 from intdash_frames.errors import UsageError
 from intdash_frames.frames.attributes import FrozenDict, freeze
-from intdash_frames.frames.envelope import TEXT_CODES, by_code
+from intdash_frames.frames.envelope import ENVELOPE, TEXT_CODES, by_code
 from intdash_frames.frames.sources import Bound
 from intdash_frames.frames.typed import IDS, Typed, typed
 from intdash_frames.model import DataType, SignalKey
@@ -35,6 +33,8 @@ __all__ = [
     "kind_of",
     "long_frame",
     "long_table",
+    "named_table",
+    "nearest",
     "signal_codes",
     "signal_key",
     "to_frame",
@@ -42,7 +42,10 @@ __all__ = [
 ]
 
 Kind = DataType | int | str
-SENSOR_FIELDS = {field for sensor in SENSORS.values() for field in sensor.fields}
+# Data types whose columns are the same as those of another.
+ALIKE = frozenset(
+    {DataType.h264, DataType.h265, DataType.mavlink, DataType.can_bulk, DataType.general_sensor_bulk, DataType.jpeg, DataType.aac}
+)
 
 
 def in_time_order(parts: list[Points]) -> list[Points]:
@@ -113,19 +116,11 @@ def by_signal(tables: Mapping[Kind, Typed], codes: NDArray[np.int32]) -> dict[in
     for each in tables.values():
         signals = codes[each.series]
         order = np.argsort(signals, kind="stable")
-        grouped = each.table.take(pa.array(order)) if (np.diff(signals) < 0).any() else each.table
+        grouped = each if (np.diff(order) == 1).all() else each.take(order)
         numbers, starts = np.unique(signals[order], return_index=True)
         for number, start, stop in zip(numbers.tolist(), starts.tolist(), [*starts[1:].tolist(), len(order)], strict=True):
-            rows = order[start:stop]
-            table = _without_other_sensors(grouped.slice(start, stop - start))
-            split[number] = dataclasses.replace(each, table=table, rows=each.rows[rows], series=each.series[rows], undecodable=0)
+            split[number] = grouped.slice(start, stop)
     return split
-
-
-def _without_other_sensors(table: pa.Table) -> pa.Table:
-    """Drop the fields of sensors that the rows of one signal are not of, and a column of raw payloads that none of them needs."""
-    empty = [name for name in table.column_names if name in SENSOR_FIELDS | {"payload"} and table[name].null_count == len(table)]
-    return table.drop_columns(empty) if empty else table
 
 
 def find_signal(signal: str | SignalKey, keys: Sequence[Series]) -> int:
@@ -145,26 +140,28 @@ def find_signal(signal: str | SignalKey, keys: Sequence[Series]) -> int:
         return same_id[0]
     if same_id:
         raise UsageError(f"more than one signal has the id {text!r}; say which: {', '.join(names[i] for i in same_id)}")
-    near = difflib.get_close_matches(text, [*names, *(key.data_id for key in keys)], n=3, cutoff=0.5) or names[:5]
+    near = nearest(text, [signal_key(key) for key in keys])
     raise UsageError(
         f"no signal {text!r} was read; " + (f"near or present: {', '.join(near)}" if near else "no points were read at all")
     )
+
+
+def nearest(text: str, signals: Sequence[SignalKey]) -> list[str]:
+    """Give the names that a name may be a slip of, else the first few."""
+    names = [str(signal) for signal in signals]
+    return difflib.get_close_matches(text, [*names, *(signal.data_id for signal in signals)], n=3, cutoff=0.5) or names[:5]
 
 
 # --- pandas ---
 
 
 def to_frame(each: Typed, kind: Kind, meta: Mapping[str, Any], tz: Any) -> pd.DataFrame:
-    """Give a typed table as a frame that knows its units and where it came from."""
-    from intdash_frames.frames.pandas_frame import to_pandas
+    """Give typed points as a frame that knows its units and where it came from."""
+    from intdash_frames.frames.pandas_frame import typed_frame
 
-    units = {
-        field.name: field.metadata[b"unit"].decode()
-        for field in each.table.schema
-        if field.metadata and b"unit" in field.metadata
-    }
-    units.pop("time", None)
-    return to_pandas(each.table, tz=tz, attrs=_attributes(meta, shape="typed", data_type=_name(kind), units=units))
+    schema = each.values.schema
+    units = {field.name: field.metadata[b"unit"].decode() for field in schema if field.metadata and b"unit" in field.metadata}
+    return typed_frame(each, tz=tz, attrs=_attributes(meta, shape="typed", data_type=_name(kind), units=units))
 
 
 def _attributes(meta: Mapping[str, Any], **more: Any) -> FrozenDict:
@@ -173,7 +170,19 @@ def _attributes(meta: Mapping[str, Any], **more: Any) -> FrozenDict:
 
 
 def _name(kind: Kind) -> str:
-    return kind.name if isinstance(kind, DataType) else str(kind)
+    if isinstance(kind, DataType):
+        return kind.name
+    # A newer server's "string" is not the data type of that name: its points have no channel, and its payload is opaque.
+    return f"{kind}:-" if kind in DataType.__members__ else str(kind)
+
+
+def named_table(each: Typed, kind: Kind) -> pa.Table:
+    """Give a typed table from which its data type can be told: by its columns, or by a column ``data_type``."""
+    told = isinstance(kind, DataType) and kind not in ALIKE
+    if told:
+        return each.table
+    names = pa.DictionaryArray.from_arrays(pa.array(np.zeros(len(each.table), np.int32)), pa.array([_name(kind)]))
+    return each.table.add_column(1 + len(IDS), "data_type", names)
 
 
 def long_table(tables: Mapping[Kind, Typed]) -> pa.Table:
@@ -195,13 +204,9 @@ def long_table(tables: Mapping[Kind, Typed]) -> pa.Table:
         absent = np.ones(total, np.bool_)
         positions[each.rows], absent[each.rows] = np.arange(len(each.rows)), False
         index = pa.array(positions, mask=absent)
-        for name in each.table.column_names[1 + len(IDS) :]:
-            columns[f"{_name(kind)}.{name}"] = each.table[name].combine_chunks().take(index)
-    return (
-        pa.table(columns)
-        if columns
-        else pa.schema([("time", pa.timestamp("ns", "UTC")), *((name, TEXT_CODES) for name in IDS)]).empty_table()
-    )
+        for name in each.values.column_names:
+            columns[f"{_name(kind)}.{name}"] = each.values[name].combine_chunks().take(index)
+    return pa.table(columns) if columns else pa.schema([ENVELOPE.field(name) for name in ("time", *IDS)]).empty_table()
 
 
 def long_frame(tables: Mapping[Kind, Typed], meta: Mapping[str, Any], tz: Any) -> pd.DataFrame:

@@ -1,7 +1,8 @@
-"""Points -> typed columns of one data type, as Arrow tables."""
+"""Points -> typed columns of one data type."""
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -14,12 +15,13 @@ from intdash_frames.codecs.layout import Values
 from intdash_frames.codecs.points import Points
 from intdash_frames.codecs.series import SeriesTable
 from intdash_frames.codecs.table import SENSORS, layout_of
-from intdash_frames.frames.envelope import by_code, coded, shared
+from intdash_frames.frames.envelope import ENVELOPE, coded, shared
 from intdash_frames.model import DataType
 
-__all__ = ["IDS", "Typed", "typed"]
+__all__ = ["IDS", "SENSOR_FIELDS", "Typed", "typed"]
 
 IDS = ("measurement_uuid", "channel", "data_id")
+SENSOR_FIELDS = frozenset(field for sensor in SENSORS.values() for field in sensor.fields)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,21 +31,66 @@ class Typed:
     Attributes
     ----------
     data_type : int or None
-    table : pyarrow.Table
-        ``time``, `IDS`, the columns of the layout and, if a payload needs its raw bytes to be given back, ``payload``.
-    rows : ndarray of int64
+    keys : SeriesTable
+    time_ns : ndarray of int64, shape (n,)
+        Nanoseconds since the epoch.
+    series : ndarray of int32, shape (n,)
+        Position of each row's ids in `keys`.
+    rows : ndarray of int64, shape (n,)
         Position of each row among all points.
-    series : ndarray of int32
-        Series code of each row.
+    values : pyarrow.Table
+        The columns of the layout, the physical values of known sensors and, if a payload needs its raw bytes to be given back,
+        ``payload``.
     undecodable : int
         Rows whose payload does not fit the layout: null columns and a raw ``payload``.
     """
 
     data_type: int | None
-    table: pa.Table
-    rows: NDArray[np.int64]
+    keys: SeriesTable
+    time_ns: NDArray[np.int64]
     series: NDArray[np.int32]
+    rows: NDArray[np.int64]
+    values: pa.Table
     undecodable: int
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @property
+    def table(self) -> pa.Table:
+        """All as one table: ``time``, `IDS`, then the values."""
+        keys, series = self.keys, self.series
+        ids = [
+            coded(keys, series, lambda key: key.measurement_uuid),
+            shared(keys, series, lambda key: key.channel),
+            coded(keys, series, lambda key: key.data_id),
+        ]
+        fields = [ENVELOPE.field("time"), *(ENVELOPE.field(name) for name in IDS), *self.values.schema]
+        times = pa.array(self.time_ns).cast(pa.timestamp("ns", "UTC"))
+        return pa.table([times, *ids, *self.values.columns], schema=pa.schema(fields))
+
+    def take(self, order: NDArray[np.int64]) -> Typed:
+        """Copy of some rows, in the order of `order`."""
+        return dataclasses.replace(
+            self,
+            time_ns=self.time_ns[order],
+            series=self.series[order],
+            rows=self.rows[order],
+            values=self.values.take(pa.array(order)),
+        )
+
+    def slice(self, start: int, stop: int) -> Typed:
+        """Some rows, over the same memory, without the columns that none of them fills."""
+        values = self.values.slice(start, stop - start)
+        optional = SENSOR_FIELDS | {"payload"} - set(layout_of(self.data_type).schema.names)
+        empty = [name for name in values.column_names if name in optional and values[name].null_count == len(values)]
+        return dataclasses.replace(
+            self,
+            time_ns=self.time_ns[start:stop],
+            series=self.series[start:stop],
+            rows=self.rows[start:stop],
+            values=values.drop_columns(empty) if empty else values,
+        )
 
 
 def typed(parts: Sequence[Points], keys: SeriesTable, wanted: NDArray[np.bool_], data_type: int | None) -> Typed:
@@ -65,41 +112,27 @@ def typed(parts: Sequence[Points], keys: SeriesTable, wanted: NDArray[np.bool_],
     """
     layout = layout_of(data_type)
     names = Values.of([key.data_id.encode() for key in keys])
-    chunks: list[pa.Table] = []
-    positions, codes, undecodable, before = [np.empty(0, np.int64)], [np.empty(0, np.int32)], 0, 0
+    schema = layout.schema if "payload" in layout.schema.names else layout.schema.append(pa.field("payload", pa.binary()))
+    batches = []
+    rows, times, series = [np.empty(0, np.int64)], [np.empty(0, np.int64)], [np.empty(0, np.int32)]
+    undecodable = before = 0
     for part in parts:
-        rows = np.flatnonzero(wanted[part.series])
-        if len(rows):
-            decoded = layout.decode(part.data, part.offsets, rows, part.series, names)
-            series = part.series[rows]
-            columns = {
-                "time": pa.array(part.time_ns[rows]).cast(pa.timestamp("ns", "UTC")),
-                "measurement_uuid": coded(keys, series, lambda key: key.measurement_uuid),
-                "channel": shared(keys, series, lambda key: key.channel),
-                "data_id": coded(keys, series, lambda key: key.data_id),
-                **decoded.columns,
-            }
-            if "payload" not in columns:
-                columns["payload"] = decoded.payload
-            chunks.append(pa.table(columns))
-            positions.append(rows + before)
-            codes.append(series)
+        own = np.flatnonzero(wanted[part.series])
+        if len(own):
+            decoded = layout.decode(part.data, part.offsets, own, part.series, names)
+            columns = {"payload": decoded.payload, **decoded.columns}
+            batches.append(pa.RecordBatch.from_arrays([columns[name] for name in schema.names], schema=schema))
+            rows.append(own + before)
+            times.append(part.time_ns[own])
+            series.append(part.series[own])
             undecodable += decoded.undecodable
         before += len(part)
-    table = pa.concat_tables(chunks) if chunks else _empty(data_type)
-    if "payload" not in layout.schema.names and table["payload"].null_count == len(table):
-        table = table.drop_columns(["payload"])
+    values = pa.Table.from_batches(batches, schema)
+    if "payload" not in layout.schema.names and values["payload"].null_count == len(values):
+        values = values.drop_columns(["payload"])
     if data_type == DataType.general_sensor:
-        table = _with_sensor_fields(table)
-    return Typed(data_type, table, np.concatenate(positions), np.concatenate(codes), undecodable)
-
-
-def _empty(data_type: int | None) -> pa.Table:
-    from intdash_frames.frames.envelope import ENVELOPE
-
-    fields = [ENVELOPE.field("time"), *(ENVELOPE.field(name) for name in IDS), *layout_of(data_type).schema]
-    fields += [] if "payload" in {field.name for field in fields} else [pa.field("payload", pa.binary())]
-    return pa.schema(fields).empty_table()
+        values = _with_sensor_fields(values)
+    return Typed(data_type, keys, np.concatenate(times), np.concatenate(series), np.concatenate(rows), values, undecodable)
 
 
 def _with_sensor_fields(table: pa.Table) -> pa.Table:
@@ -126,8 +159,3 @@ def _with_sensor_fields(table: pa.Table) -> pa.Table:
                 pa.array(values, mask=absent if absent.any() else None),
             )
     return table
-
-
-def signals_of(keys: SeriesTable) -> tuple[NDArray[np.int32], list[tuple[int | None, int | None, str, str]]]:
-    """Number the signals: series of several measurements with the same type, channel and id are one signal."""
-    return by_code(keys, lambda key: (key.data_type, key.channel, key.data_id, key.type_text))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -16,13 +17,13 @@ from intdash_frames.codecs.series import Series
 from intdash_frames.errors import UsageError
 from intdash_frames.frames import build
 from intdash_frames.frames.attributes import freeze
-from intdash_frames.frames.build import SENSOR_FIELDS
+from intdash_frames.frames.typed import SENSOR_FIELDS
 from intdash_frames.model import DataType
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["METHODS", "NumericColumn", "numeric_columns", "wide"]
+__all__ = ["METHODS", "Axis", "NumericColumn", "numeric_columns", "read_axis", "wide"]
 
 METHODS = ("last", "nearest", "mean", "interpolate")
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kKMGT]?)(i?)B?")
@@ -87,56 +88,118 @@ def numeric_columns(signals: Sequence[tuple[Series, pa.Table]]) -> list[NumericC
     return columns
 
 
-def wide(
-    columns: Sequence[NumericColumn],
-    every: Any,
-    *,
-    on: Any,
-    method: str,
-    tolerance: Any,
-    max_memory: str | int,
-    tz: Any,
-    meta: Mapping[str, Any],
-) -> pd.DataFrame:
-    """See `Frames.wide`."""
+@dataclass(frozen=True, slots=True)
+class Axis:
+    """What a wide frame is asked to be; with neither `step_ns` nor `on`, the union of all stamps.
+
+    Attributes
+    ----------
+    step_ns : int or None
+        Of a grid.
+    on : str or SignalKey, optional
+        Whose stamps.
+    method : str
+        One of `METHODS`.
+    tolerance_ns : int or None
+    max_bytes : int
+    """
+
+    step_ns: int | None
+    on: Any
+    method: str
+    tolerance_ns: int | None
+    max_bytes: int
+
+
+def read_axis(every: Any, *, on: Any, method: str, tolerance: Any, max_memory: str | int) -> Axis:
+    """Read the arguments of `Frames.wide`.
+
+    Raises
+    ------
+    UsageError
+        If one cannot work, or some do not go together.
+    """
     if method not in METHODS:
         raise UsageError(f"method={method!r}; expected one of {', '.join(METHODS)}")
     if every is not None and on is not None:
         raise UsageError(f"every={every!r} and on={on!r} both name a time axis; give one of them")
+    if every is None and on is None and (method != "last" or tolerance is not None):
+        raise UsageError(
+            "method= and tolerance= need a time axis: give every= or on=; the union of all stamps holds values as they are"
+        )
+    step = None if every is None else _positive("every", every)
+    return Axis(step, on, method, None if tolerance is None else _positive("tolerance", tolerance), _bytes(max_memory))
+
+
+def wide(columns: Sequence[NumericColumn], axis: Axis, *, tz: Any, meta: Mapping[str, Any]) -> pd.DataFrame:
+    """See `Frames.wide`.
+
+    Raises
+    ------
+    UsageError
+        If there are no numbers, or they would take more memory than allowed.
+    """
     columns = [column for column in columns if len(column.time_ns)]
     if not columns:
         raise UsageError(
-            "there are no numeric columns to put side by side; floats, ints and known general sensors have them, and CAN frames once they "
-            "are decoded with a database"
+            "there are no numeric columns to put side by side; floats, ints and known general sensors have them, and CAN frames "
+            "once they are decoded with a database"
         )
-    step = None if every is None else _positive("every", every)
-    limit = None if tolerance is None else _positive("tolerance", tolerance)
-    most = _bytes(max_memory)
-    if step is not None:
-        first, last = min(int(each.time_ns[0]) for each in columns), max(int(each.time_ns[-1]) for each in columns)
-        rows = last // step - first // step + 1
-        _check_memory(rows, len(columns), most, columns, f"a grid of {every}")
-        stamps = (np.arange(rows, dtype=np.int64) + first // step) * step
-    elif on is not None:
-        stamps = np.unique(_find(columns, str(on)).time_ns)
-        _check_memory(len(stamps), len(columns), most, columns, f"the stamps of {on}")
-    else:
-        if method != "last" or limit is not None:
-            raise UsageError(
-                "method= and tolerance= need a time axis: give every= or on=; the union of all stamps holds values as they are"
-            )
-        stamps = np.unique(np.concatenate([each.time_ns for each in columns]))
-        _check_memory(len(stamps), len(columns), most, columns, "the union of all stamps")
-        limit = 0  # a value stands at its own stamp only
-    return _frame(columns, stamps, step, method, limit, tz, meta, exact=every is None and on is None)
+    if axis.step_ns is None and axis.on is None:
+        return _frame(columns, *_union(columns, axis), tz, meta, exact=True)
+    stamps = _stamps(columns, axis)
+    return _frame(columns, stamps, [_at(column, stamps, axis) for column in columns], tz, meta, exact=False)
+
+
+def _stamps(columns: Sequence[NumericColumn], axis: Axis) -> NDArray[np.int64]:
+    step = axis.step_ns
+    if step is None:
+        stamps = np.unique(_find(columns, str(axis.on)).time_ns)
+        _check_memory(len(stamps), columns, axis, f"the stamps of {axis.on}")
+        return stamps
+    first, last = min(int(each.time_ns[0]) for each in columns), max(int(each.time_ns[-1]) for each in columns)
+    rows = last // step - first // step + 1
+    _check_memory(rows, columns, axis, f"a grid of {timebase.timedelta(step)}")
+    return (np.arange(rows, dtype=np.int64) + first // step) * step
+
+
+def _at(column: NumericColumn, stamps: NDArray[np.int64], axis: Axis) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+    """Give what stands at each stamp, and where there is something."""
+    if axis.method == "mean":
+        return _mean(column, stamps, axis.step_ns)
+    if axis.method == "interpolate":
+        return _interpolate(column, stamps, axis.tolerance_ns)
+    return _pick(column, stamps, axis.tolerance_ns, nearest=axis.method == "nearest")
+
+
+def _union(
+    columns: Sequence[NumericColumn], axis: Axis
+) -> tuple[NDArray[np.int64], list[tuple[NDArray[Any], NDArray[np.bool_]]]]:
+    """Give every stamp as often as one column has it, so that no value is lost, and each value at its own."""
+    distinct = np.unique(np.concatenate([each.time_ns for each in columns]))
+    often, places = np.ones(len(distinct), np.int64), []
+    for each in columns:
+        at = np.searchsorted(distinct, each.time_ns)
+        rank = np.arange(len(at)) - np.searchsorted(each.time_ns, each.time_ns)  # among the values of one instant
+        mine = np.ones(len(distinct), np.int64)
+        mine[at] = rank + 1  # the last of them is the highest
+        np.maximum(often, mine, out=often)
+        places.append((at, rank))
+    rows = int(often.sum())
+    _check_memory(rows, columns, axis, "the union of all stamps")
+    first = np.cumsum(often) - often
+    picked = []
+    for each, (at, rank) in zip(columns, places, strict=True):
+        values, present = np.zeros(rows, each.values.dtype), np.zeros(rows, np.bool_)
+        values[first[at] + rank], present[first[at] + rank] = each.values, True
+        picked.append((values, present))
+    return np.repeat(distinct, often), picked
 
 
 def _frame(
     columns: Sequence[NumericColumn],
     stamps: NDArray[np.int64],
-    step: int | None,
-    method: str,
-    limit: int | None,
+    picked: Sequence[tuple[NDArray[Any], NDArray[np.bool_]]],
     tz: Any,
     meta: Mapping[str, Any],
     *,
@@ -148,16 +211,11 @@ def _frame(
 
     names = _names(columns)
     data = {}
-    for name, column in zip(names, columns, strict=True):
-        if method == "mean":
-            values, present = _mean(column, stamps, step)
-        elif method == "interpolate":
-            values, present = _interpolate(column, stamps, limit)
-        else:
-            values, present = _pick(column, stamps, limit, nearest=method == "nearest")
-        if present.all():
+    for name, (values, present) in zip(names, picked, strict=True):
+        is_float = values.dtype.kind == "f"
+        if present.all() and not (exact and is_float and np.isnan(values).any()):
             data[name] = values
-        elif exact or values.dtype.kind != "f":
+        elif exact or not is_float:
             # A missing value must stay apart from a NaN that was measured, and an integer an integer.
             data[name] = pd.arrays.ArrowExtensionArray(pa.chunked_array([pa.array(values, mask=~present)]))
         else:
@@ -172,8 +230,9 @@ def _frame(
 
 
 def _names(columns: Sequence[NumericColumn]) -> list[str]:
-    shorts = [each.short for each in columns]
-    return [each.short if each.short and shorts.count(each.short) == 1 else each.full for each in columns]
+    """Name each column by its id or field where that tells it from all others and from the index."""
+    counts = Counter([*(each.short for each in columns), *(each.full for each in columns), "", "time"])
+    return [each.short if counts[each.short] == 1 else each.full for each in columns]
 
 
 def _pick(
@@ -244,11 +303,11 @@ def _bytes(size: str | int) -> int:
     return int(float(match[1]) * base ** " kMGT".index(match[2].replace("K", "k") or " "))
 
 
-def _check_memory(rows: int, count: int, most: int, columns: Sequence[NumericColumn], axis: str) -> None:
-    needed = rows * (count + 1) * 8
-    if needed > most:
-        points = sum(len(each.time_ns) for each in columns)
+def _check_memory(rows: int, columns: Sequence[NumericColumn], axis: Axis, name: str) -> None:
+    needed = rows * (len(columns) + 1) * 8
+    if needed > axis.max_bytes:
+        values = sum(len(each.time_ns) for each in columns)
         raise UsageError(
-            f"{axis} has {rows:,} rows for {count} columns: {needed / 2**20:,.0f} MiB, over max_memory of {most / 2**20:,.0f} MiB, for "
-            f"{points:,} values; give a coarser every=, on= one of the signals, fewer signals, or a larger max_memory"
+            f"{name} has {rows:,} rows for {len(columns)} columns: {needed / 2**20:,.1f} MiB, over max_memory of "
+            f"{axis.max_bytes / 2**20:,.1f} MiB, for {values:,} values; give a coarser every=, on= one of the signals, fewer signals, or a larger max_memory"
         )
