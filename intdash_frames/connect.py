@@ -9,8 +9,12 @@ from intdash_frames.client import newest
 from intdash_frames.errors import MissingDependency, UsageError
 
 if TYPE_CHECKING:
+    import datetime as dt
     from pathlib import Path
 
+    import requests
+
+    from intdash_frames.client.credentials import TokenSource
     from intdash_frames.client.data_points import DataPoints
     from intdash_frames.client.edges import Edges
     from intdash_frames.client.measurements import Measurements
@@ -19,6 +23,8 @@ if TYPE_CHECKING:
     from intdash_frames.server.faults import Fault
 
 __all__ = ["Client", "LocalServer", "default_client"]
+
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
 class Client:
@@ -43,7 +49,7 @@ class Client:
     retries : int
         Tries after the first, for calls that may be repeated.
     max_workers : int
-        Parallel requests of one read.
+        Requests at once, at most. A read makes one at a time so far.
     tz : str or tzinfo
         The zone of results.
 
@@ -61,10 +67,36 @@ class Client:
     measurements: Measurements
     data_points: DataPoints
 
-    def __init__(self, url: str | None = None, edge_token: str | None = None, **options: Any) -> None:
+    def __init__(
+        self,
+        url: str | None = None,
+        edge_token: str | None = None,
+        *,
+        username: str | None = None,
+        password: str | None = None,
+        token_source: TokenSource | None = None,
+        session: requests.Session | None = None,
+        verify: bool | str = True,
+        timeout: float | tuple[float, float] = (5, 60),
+        retries: int = 5,
+        max_workers: int = 4,
+        tz: str | dt.tzinfo = "UTC",
+    ) -> None:
         from intdash_frames.client.connection import Connection
 
-        self.connection = Connection(url, edge_token, **options)
+        self.connection = Connection(
+            url,
+            edge_token,
+            username=username,
+            password=password,
+            token_source=token_source,
+            session=session,
+            verify=verify,
+            timeout=timeout,
+            retries=retries,
+            max_workers=max_workers,
+            tz=tz,
+        )
         self.edges, self.measurements, self.data_points = (
             self.connection.edges,
             self.connection.measurements,
@@ -184,7 +216,7 @@ class LocalServer:
     port : int
         0 lets the system choose.
     edges : dict of str to str
-        Names and tokens of edges.
+        Names and tokens of edges; ``{"demo": "token"}`` if not given, which only does on loopback.
     users : dict of str to str, optional
         Names and passwords.
 
@@ -212,6 +244,8 @@ class LocalServer:
             from intdash_frames.server.app import serve
         except ModuleNotFoundError as exc:
             raise MissingDependency(exc.name or "the embedded server", "server") from exc
+        if edges is None and host not in LOOPBACK:
+            raise UsageError(f"host={host!r} can be reached from elsewhere, with a token that everybody knows; give edges={{name: token}}")
         self._edges = {"demo": "token"} if edges is None else dict(edges)
         self._server = serve(data, host=host, port=port, edges=self._edges, users=users)
 

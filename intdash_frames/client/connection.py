@@ -72,7 +72,7 @@ class Connection:
     retries : int
         Tries after the first, for calls that may be repeated.
     max_workers : int
-        Parallel requests of one read.
+        Requests at once, at most. A read makes one at a time so far.
     tz : str or tzinfo
         The zone of results.
 
