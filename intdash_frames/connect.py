@@ -245,7 +245,7 @@ class LocalServer:
         except ModuleNotFoundError as exc:
             raise MissingDependency(exc.name or "the embedded server", "server") from exc
         if edges is None and host not in LOOPBACK:
-            raise UsageError(f"host={host!r} can be reached from elsewhere, with a token that everybody knows; give edges={{name: token}}")
+            raise UsageError(f"host={host!r} can be reached from elsewhere; give edges={{name: token}} with tokens of your own")
         self._edges = {"demo": "token"} if edges is None else dict(edges)
         self._server = serve(data, host=host, port=port, edges=self._edges, users=users)
 

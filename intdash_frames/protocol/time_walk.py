@@ -36,8 +36,8 @@ class Admitted:
 class TimeWalk:
     """Page through points by time without losing or repeating one where many share an instant.
 
-    The next question starts *at* the last time seen, and the rows of that instant that were already given are skipped by identity. A
-    page that holds nothing else is asked for again, twice as long. An answer that was cut is a page like any other: the walk goes
+    The next question starts *at* the last time seen, and the rows of that instant that were already given are skipped by identity.
+    A page that holds nothing else is asked for again, twice as long. An answer that was cut is a page like any other: the walk goes
     on from its last whole row.
 
     Parameters
@@ -152,6 +152,6 @@ class TimeWalk:
         return self._ask(done=False)
 
     def ask_without_limit(self) -> None:
-        """Drop the answer under way and ask once more for the rest, all of it: for a server that does not sort limited answers."""
+        """Drop the answer under way and ask for all of the rest at once: for a server that does not sort limited answers."""
         self._limit = self._size = None
         self._ask(done=False)
