@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 
-from intdash_frames.errors import RemoteProtocolError
+from intdash_frames.errors import RemoteProtocolError, UsageError
 
 __all__ = ["Admitted", "OutOfOrder", "Question", "TimeWalk"]
 
@@ -36,9 +36,9 @@ class Admitted:
 class TimeWalk:
     """Page through points by time without losing or repeating one where many share an instant.
 
-    The next question starts *at* the last time seen, and the rows of that instant that were already given are skipped by identity.
-    A page that holds nothing else is asked for again, twice as long. An answer that was cut is a page like any other: the walk goes
-    on from its last whole row.
+    The next question starts *at* the last time seen, and the rows of that instant that were already given are skipped by
+    identity. A page that holds nothing else is asked for again, twice as long. An answer that was cut is a page like any other:
+    the walk goes on from its last whole row.
 
     Parameters
     ----------
@@ -63,6 +63,8 @@ class TimeWalk:
     """
 
     def __init__(self, start_ns: int, end_ns: int, *, limit: int | None = None, short_page_ends: bool = True) -> None:
+        if limit is not None and limit < 1:
+            raise UsageError(f"limit={limit}; expected 1 or more points a page, or None")
         self.repeated = 0
         self._limit = self._size = limit
         self._end_ns = end_ns
@@ -146,9 +148,10 @@ class TimeWalk:
             self._cursor = self._last
         if not whole:
             return self._ask(done=False)
-        if size is None or (rows < size and (self._short_page_ends or not fresh)):
+        if size is None or (rows < size == self._limit and self._short_page_ends):
             return self._ask(done=True)
-        self._size = self._limit if fresh else size * 2
+        # Nothing new in a short page that is no proof of the end (converted, or capped by the server): one last question for all.
+        self._size = self._limit if fresh else size * 2 if rows >= size else None
         return self._ask(done=False)
 
     def ask_without_limit(self) -> None:

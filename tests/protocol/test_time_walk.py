@@ -6,7 +6,8 @@ import pytest
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
-from intdash_frames.protocol.time_walk import OutOfOrder, TimeWalk
+from intdash_frames.errors import UsageError
+from intdash_frames.protocol.time_walk import OutOfOrder, Question, TimeWalk
 
 END = 100
 
@@ -99,8 +100,38 @@ def test_page_of_known_rows_is_asked_for_twice_as_long_and_then_as_before():
         take(walk, server.answer(walk.question))
         walk.end_answer(whole=True)
     # 2 of 5 at once; the same 2; 4, so 2 new; the same ... and whatever brings something new resets the length.
-    assert limits[:4] == [2, 2, 4, 2]
-    assert max(limits) == 8
+    # A longer page that comes back short with nothing new may have been capped by the server: all of the rest is asked for.
+    assert limits == [2, 2, 4, 2, 4, 8, 2, 4, None]
+
+
+@pytest.mark.parametrize("cap", [2, 3])
+def test_server_that_caps_longer_pages_loses_nothing(cap):
+    rows = [(5, name) for name in "abcdefgh"] + [(6, "i")]
+    walk, taken = TimeWalk(0, END, limit=2), []
+    while walk.question is not None:
+        question = walk.question
+        limit = question.limit and min(question.limit, cap)
+        taken += take(walk, Server(rows).answer(Question(question.start_ns, question.end_ns, limit)))
+        walk.end_answer(whole=True)
+    assert taken == rows
+
+
+def test_short_converted_page_with_nothing_new_is_not_the_end():
+    walk, taken = TimeWalk(0, END, limit=2, short_page_ends=False), []
+    for rows in ([(5, "a"), (5, "b")], [(5, "a")]):
+        assert walk.question is not None
+        taken += take(walk, rows)
+        walk.end_answer(whole=True)
+    assert walk.question == Question(5, END, None)
+    taken += take(walk, [(5, "a"), (5, "b"), (7, "c")])
+    walk.end_answer(whole=True)
+    assert walk.question is None
+    assert taken == [(5, "a"), (5, "b"), (7, "c")]
+
+
+def test_limit_below_one_is_refused():
+    with pytest.raises(UsageError, match="limit=0"):
+        TimeWalk(0, END, limit=0)
 
 
 def test_duplicates_are_kept_as_often_as_the_server_has_them():
