@@ -740,6 +740,7 @@ def locate_heads(data, offsets, rows, codes, named, names, name_bounds, head_siz
     (``names[name_bounds[code]:name_bounds[code + 1]]``). Older senders counted characters and not bytes (protocol 6.6), so when
     the count is that of the characters of the series' own id and this stands there, it is taken and the payload is only READABLE.
     """
+    tail_bytes = np.int64(0)
     for i in range(len(rows)):
         start, stop = offsets[rows[i]], offsets[rows[i] + 1]
         mark = CANONICAL
@@ -764,7 +765,10 @@ def locate_heads(data, offsets, rows, codes, named, names, name_bounds, head_siz
                 mark = UNDECODABLE
         if stop - start < head_size or (exact and stop - start != head_size):
             mark = UNDECODABLE
+        if mark != UNDECODABLE:
+            tail_bytes += stop - start - head_size
         starts[i], marks[i] = start, mark
+    return tail_bytes
 
 
 @njit(cache=True, nogil=True)
@@ -785,8 +789,7 @@ def gather_heads(data, starts, marks, head_size, out):
             for j in range(head_size):
                 out[at + j] = 0
         else:
-            for j in range(head_size):
-                out[at + j] = data[starts[i] + j]
+            _copy(data, starts[i], starts[i] + head_size, out, at)
         at += head_size
 
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -16,7 +16,7 @@ from intdash_frames.codecs import kernels
 from intdash_frames.errors import PayloadError
 from intdash_frames.model import DataType
 
-__all__ = ["INSTANT", "Decoded", "Field", "IdRule", "Layout", "Tail", "Values"]
+__all__ = ["INSTANT", "Decoded", "Field", "IdRule", "Layout", "Run", "Tail", "Values"]
 
 MAX_NAME_BYTES = 255  # one length byte stands before an inner id (protocol 6.6)
 
@@ -67,11 +67,14 @@ class Field:
         """Say which values may stand in this field; None if all bit patterns may."""
         return values["f1"] < NS if self.format == INSTANT else None
 
-    def to_column(self, values: NDArray[Any], mask: NDArray[np.bool_] | None) -> pa.Array:
-        """Turn values as they stand in payloads into a column, null where `mask` is set."""
+    def to_column(self, values: NDArray[Any], mask: NDArray[np.bool_] | None) -> Any:
+        """Turn values as they stand in payloads into a column: numbers as they are, else Arrow, null where `mask` is set."""
         if self.format == INSTANT:
             values = (values["f0"].astype(np.int64) * NS + values["f1"]).view("M8[ns]")
-        return pa.array(np.ascontiguousarray(values), self.arrow_type, mask=mask)
+        values = np.ascontiguousarray(values)
+        if mask is None and self.format != INSTANT:
+            return values
+        return pa.chunked_array([pa.array(values, self.arrow_type, mask=mask)])
 
     def from_column(self, values: NDArray[Any]) -> NDArray[Any]:
         """Turn a column of whole numbers, floats or instants [ns] into values as they stand in payloads.
@@ -135,22 +138,41 @@ class Values:
         return pa.Array.from_buffers(type_, len(self), [mask, pa.py_buffer(self.offsets), pa.py_buffer(self.data)])
 
 
+class Run(NamedTuple):
+    """Payloads of one batch to decode.
+
+    Attributes
+    ----------
+    data, offsets : ndarray
+        Payload i is ``data[offsets[i]:offsets[i + 1]]``.
+    rows : ndarray of int64
+        Which payloads.
+    codes : ndarray of int32
+        Series code of every payload of the batch.
+    """
+
+    data: NDArray[np.uint8]
+    offsets: NDArray[np.int32]
+    rows: NDArray[np.int64]
+    codes: NDArray[np.int32]
+
+
 @dataclass(frozen=True, slots=True)
 class Decoded:
     """Typed columns of the payloads of one data type.
 
     Attributes
     ----------
-    columns : dict of str to pyarrow.Array
+    columns : dict of str to ndarray or pyarrow array
         The layout's columns, null where a payload is undecodable.
-    payload : pyarrow.Array
+    payload : pyarrow.Array or ChunkedArray
         Binary: the raw bytes of the payloads that their columns would not give back bit for bit, null elsewhere.
     undecodable : int
         Payloads that do not fit the layout [count].
     """
 
-    columns: dict[str, pa.Array]
-    payload: pa.Array
+    columns: dict[str, Any]
+    payload: Any
     undecodable: int
 
 
@@ -238,30 +260,60 @@ class Layout:
         Decoded
             Columns of m values.
         """
-        starts, marks = np.empty(len(rows), np.int64), np.empty(len(rows), np.uint8)
-        size, exact = self.head_dtype.itemsize, self.tail is Tail.NOTHING
-        named = self.id_rule is IdRule.NAME
-        kernels.locate_heads(data, offsets, rows, codes, named, names.data, names.offsets, size, exact, starts, marks)
-        if self.tail is Tail.TEXT:
-            kernels.find_undecodable_text(data, offsets, rows, starts, size, marks)
-        heads = np.empty(len(rows) * size, np.uint8)
-        if size:
-            kernels.gather_heads(data, starts, marks, size, heads)
+        decoded = self.decode_runs([Run(data, offsets, rows, codes)], names)
+        columns = {name: _one_chunk(column) for name, column in decoded.columns.items()}
+        return Decoded(columns, _one_chunk(decoded.payload), decoded.undecodable)
+
+    def decode_runs(self, runs: Sequence[Run], names: Values) -> Decoded:
+        """Decode payloads of several batches into the same columns.
+
+        Parameters
+        ----------
+        runs : sequence of Run
+        names : Values
+            Data id of every series in UTF-8.
+
+        Returns
+        -------
+        Decoded
+            Numbers without nulls are numpy arrays that may be written, all else is Arrow.
+        """
+        bounds = np.cumsum([0, *(len(run.rows) for run in runs)]).tolist()
+        size, exact, named = self.head_dtype.itemsize, self.tail is Tail.NOTHING, self.id_rule is IdRule.NAME
+        heads, marks = np.empty(bounds[-1] * size, np.uint8), np.empty(bounds[-1], np.uint8)
+        tails = []
+        for run, at, end in zip(runs, bounds, bounds[1:], strict=False):
+            starts, own = np.empty(end - at, np.int64), marks[at:end]
+            tail_bytes = kernels.locate_heads(
+                run.data, run.offsets, run.rows, run.codes, named, names.data, names.offsets, size, exact, starts, own
+            )
+            if self.tail is Tail.TEXT:
+                kernels.find_undecodable_text(run.data, run.offsets, run.rows, starts, size, own)
+            kernels.gather_heads(run.data, starts, own, size, heads[at * size : end * size])
+            if self.tail is not Tail.NOTHING:
+                tail, tail_offsets = np.empty(tail_bytes, np.uint8), np.empty(end - at + 1, np.int32)
+                used = kernels.gather_tails(run.data, run.offsets, run.rows, starts, own, size, tail, tail_offsets)
+                valid = own != kernels.UNDECODABLE if own.any() else None
+                tails.append(Values(tail[:used], tail_offsets).to_arrow(self.schema.field(self.tail_name).type, valid))
         records: NDArray[Any] = heads.view(self.head_dtype) if size else np.empty(0)
         for field in self.head:
             allowed = field.valid(records[field.name])
             if allowed is not None:
                 marks[~allowed] = kernels.UNDECODABLE
-        valid = marks != kernels.UNDECODABLE
-        all_valid = bool(valid.all())
-        mask = None if all_valid else ~valid
-        columns = {field.name: field.to_column(records[field.name], mask) for field in self.head}
+        odd = bool(marks.any())
+        absent = marks == kernels.UNDECODABLE if odd else None
+        undecodable = int(absent.sum()) if absent is not None else 0
+        columns: dict[str, Any] = {
+            field.name: field.to_column(records[field.name], absent if undecodable else None) for field in self.head
+        }
         if self.tail is not Tail.NOTHING:
-            bound = int((offsets[rows + 1].astype(np.int64) - offsets[rows]).sum()) if len(rows) else 0
-            tail, tail_offsets = np.empty(bound, np.uint8), np.empty(len(rows) + 1, np.int32)
-            used = kernels.gather_tails(data, offsets, rows, starts, marks, size, tail, tail_offsets)
-            columns[self.tail_name] = Values(tail[:used], tail_offsets).to_arrow(self.schema.field(self.tail_name).type, valid)
-        return Decoded(columns, _kept(data, offsets, rows, marks), int(len(rows) - valid.sum()))
+            columns[self.tail_name] = pa.chunked_array(tails, self.schema.field(self.tail_name).type)
+        kept = (
+            [_kept(run, marks[at:end]) for run, at, end in zip(runs, bounds, bounds[1:], strict=False)]
+            if odd
+            else [pa.nulls(bounds[-1], pa.binary())]
+        )
+        return Decoded(columns, pa.chunked_array(kept, pa.binary()), undecodable)
 
     def encode(
         self,
@@ -352,14 +404,18 @@ def _span(values: Values) -> int:
     return int(values.offsets[-1]) - int(values.offsets[0]) if len(values.offsets) else 0
 
 
-def _kept(data: NDArray[np.uint8], offsets: NDArray[np.int32], rows: NDArray[np.int64], marks: NDArray[np.uint8]) -> pa.Array:
+def _kept(run: Run, marks: NDArray[np.uint8]) -> pa.Array:
     """Raw bytes of the payloads that their columns would not give back; null for all others."""
     odd = np.flatnonzero(marks != kernels.CANONICAL)
-    if not len(odd):
-        return pa.nulls(len(rows), pa.binary())
-    sizes = np.zeros(len(rows), np.int64)
-    sizes[odd] = offsets[rows[odd] + 1].astype(np.int64) - offsets[rows[odd]]
+    sizes = np.zeros(len(marks), np.int64)
+    sizes[odd] = run.offsets[run.rows[odd] + 1].astype(np.int64) - run.offsets[run.rows[odd]]
     out = np.empty(int(sizes.sum()), np.uint8)
-    kernels.copy_rows(data, offsets, rows[odd], out, np.empty(len(odd) + 1, np.int32))
+    kernels.copy_rows(run.data, run.offsets, run.rows[odd], out, np.empty(len(odd) + 1, np.int32))
     bounds = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int32)
     return Values(out, bounds).to_arrow(pa.binary(), marks != kernels.CANONICAL)
+
+
+def _one_chunk(column: Any) -> pa.Array:
+    if isinstance(column, np.ndarray):
+        return pa.array(column)
+    return column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column

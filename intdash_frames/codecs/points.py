@@ -135,6 +135,19 @@ def series_of_wire_id(measurement_uuid: str, type_text: str, wire_id: str) -> Se
     return Series(measurement_uuid, number, channel, rest if channel is not None else wire_id, type_text)
 
 
+# The joined piece, then columns of time, code and offset, then payloads.
+_Room = tuple[NDArray[np.uint8], NDArray[np.int64], NDArray[np.int32], NDArray[np.int32], NDArray[np.uint8]]
+_NO_ROOM: _Room = (
+    np.empty(0, np.uint8),
+    np.empty(0, np.int64),
+    np.empty(0, np.int32),
+    np.empty(0, np.int32),
+    np.empty(0, np.uint8),
+)
+# One huge frame should not make a reader hold its size for the rest of the body.
+LARGEST_KEPT_ROOM = 16 * 2**20
+
+
 class ResponseReader:
     """Turns the body of a data answer into columns while it arrives (protocol 3.2).
 
@@ -160,6 +173,7 @@ class ResponseReader:
         self._held: list[NDArray[np.uint8]] = []
         self._held_bytes = 0
         self._needed_bytes = 8  # until the next frame is whole, as far as is known
+        self._kept_room: _Room = _NO_ROOM
         self._untimed = np.zeros(1, np.int64)
 
     @property
@@ -184,13 +198,11 @@ class ResponseReader:
         if self._held_bytes < self._needed_bytes:  # to join a large frame anew for every piece of it would take quadratic time
             self._held.append(buffer.copy())
             return None
+        end = _bounded(self._held_bytes)
+        joined, time_ns, codes, offsets, data = self._room(end)
         if self._held:
-            buffer = np.concatenate([*self._held, buffer])
+            buffer = np.concatenate([*self._held, buffer], out=joined[:end])
         buffer.setflags(write=False)  # numba would compile the reader anew for memory that may be written
-        end = _bounded(len(buffer))
-        # A frame has at least 8 bytes. Pages of these arrays that are never written cost nothing.
-        time_ns, codes = np.empty(end // 8, np.int64), np.empty(end // 8, np.int32)
-        offsets, data = np.empty(end // 8 + 1, np.int32), np.empty(end, np.uint8)
         offsets[0] = 0
         rows = at = 0
         while True:
@@ -210,6 +222,22 @@ class ResponseReader:
         self._name_series()
         series = np.asarray(self._codes, np.int32)[codes[:rows]]
         return Points(time_ns[:rows].copy(), series, data[: offsets[rows]].copy(), offsets[: rows + 1].copy(), self.keys)
+
+    def _room(self, size: int) -> _Room:
+        """Working memory for pieces of up to `size` bytes, kept from piece to piece: fresh memory costs a fault a page."""
+        if len(self._kept_room[0]) >= size:
+            return self._kept_room
+        # A frame has at least 8 bytes. Pages of these arrays that are never written cost nothing.
+        room = (
+            np.empty(size, np.uint8),
+            np.empty(size // 8, np.int64),
+            np.empty(size // 8, np.int32),
+            np.empty(size // 8 + 1, np.int32),
+            np.empty(size, np.uint8),
+        )
+        if size <= LARGEST_KEPT_ROOM:
+            self._kept_room = room
+        return room
 
     def finish(self) -> None:
         """Say that the body has ended.

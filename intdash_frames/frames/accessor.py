@@ -7,12 +7,17 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from intdash_frames.errors import UsageError
 from intdash_frames.frames.attributes import ATTRIBUTE
 
 if TYPE_CHECKING:
     from intdash_frames.frames.store import StoreResult
 
 __all__ = ["IntdashAccessor", "PolarsNamespace", "register_pandas", "register_polars"]
+
+
+class NoTimeIndex(UsageError, AttributeError):
+    """A frame without a time index has no ``df.intdash``; pandas and `hasattr` take this as an attribute that is not there."""
 
 
 class IntdashAccessor:
@@ -23,9 +28,9 @@ class IntdashAccessor:
 
     def __init__(self, frame: pd.DataFrame) -> None:
         if not isinstance(frame.index, (pd.DatetimeIndex, pd.TimedeltaIndex)):
-            raise AttributeError(
-                f"df.intdash needs a DatetimeIndex or TimedeltaIndex; this index is a {type(frame.index).__name__} of {frame.index.dtype}, "
-                "try df.set_index(pd.to_datetime(df['time'], utc=True))"
+            raise NoTimeIndex(
+                "df.intdash needs a DatetimeIndex or TimedeltaIndex; this index is a "
+                f"{type(frame.index).__name__} of {frame.index.dtype}, try df.set_index(pd.to_datetime(df['time'], utc=True))"
             )
         self._frame = frame
 

@@ -12,8 +12,8 @@ ATTRIBUTE = "intdash"
 class FrozenDict(dict[str, Any]):
     """A dictionary that cannot change, so that pandas can share it between frames instead of copying it on every operation.
 
-    A plain dictionary of 500 signals in ``attrs`` makes each operation on a frame some seventy times slower; this one costs nothing
-    and still goes through JSON and pickle.
+    A plain dictionary of 500 signals in ``attrs`` makes each operation on a frame some seventy times slower; this one costs
+    nothing and still goes through JSON and pickle.
     """
 
     def _refuse(self, *_args: object, **_kwargs: object) -> NoReturn:

@@ -159,9 +159,7 @@ def to_frame(each: Typed, kind: Kind, meta: Mapping[str, Any], tz: Any) -> pd.Da
     """Give typed points as a frame that knows its units and where it came from."""
     from intdash_frames.frames.pandas_frame import typed_frame
 
-    schema = each.values.schema
-    units = {field.name: field.metadata[b"unit"].decode() for field in schema if field.metadata and b"unit" in field.metadata}
-    return typed_frame(each, tz=tz, attrs=_attributes(meta, shape="typed", data_type=_name(kind), units=units))
+    return typed_frame(each, tz=tz, attrs=_attributes(meta, shape="typed", data_type=_name(kind), units=each.units))
 
 
 def _attributes(meta: Mapping[str, Any], **more: Any) -> FrozenDict:
@@ -178,42 +176,46 @@ def _name(kind: Kind) -> str:
 
 def named_table(each: Typed, kind: Kind) -> pa.Table:
     """Give a typed table from which its data type can be told: by its columns, or by a column ``data_type``."""
-    told = isinstance(kind, DataType) and kind not in ALIKE
-    if told:
+    if isinstance(kind, DataType) and kind not in ALIKE:
         return each.table
-    names = pa.DictionaryArray.from_arrays(pa.array(np.zeros(len(each.table), np.int32)), pa.array([_name(kind)]))
+    names = pa.DictionaryArray.from_arrays(pa.array(np.zeros(len(each), np.int32)), pa.array([_name(kind)]))
     return each.table.add_column(1 + len(IDS), "data_type", names)
 
 
-def long_table(tables: Mapping[Kind, Typed]) -> pa.Table:
-    """Put the points of several data types under each other, in their order of time; columns are named ``type.column``."""
-    total = sum(len(each.rows) for each in tables.values())
-    order = pa.array(
-        np.argsort(np.concatenate([each.rows for each in tables.values()] or [np.empty(0, np.int64)]), kind="stable")
+def long_table(parts: Sequence[Points], tables: Mapping[Kind, Typed]) -> pa.Table:
+    """Put the points of several data types under each other as they came; columns are named ``type.column``.
+
+    Parameters
+    ----------
+    parts : sequence of Points
+    tables : mapping
+        All of them, from `by_type`.
+    """
+    if not parts:
+        return pa.schema([ENVELOPE.field(name) for name in ("time", *IDS)]).empty_table()
+    keys = parts[0].keys
+    everything = Typed(
+        None, keys, np.concatenate([part.time_ns for part in parts]), np.concatenate([part.series for part in parts]), {}, 0
     )
-    shared = pa.concat_tables([each.table.select(["time", *IDS]) for each in tables.values()]) if tables else None
-    columns: dict[str, Any] = {}
-    if shared is not None:
-        shared = shared.combine_chunks().unify_dictionaries().take(order)
-        columns = {name: shared[name] for name in shared.column_names}
-        kinds = np.concatenate([np.full(len(each.rows), number, np.int32) for number, each in enumerate(tables.values())])
-        names = pa.array([_name(kind) for kind in tables])
-        columns["data_type"] = pa.DictionaryArray.from_arrays(pa.array(kinds[order.to_numpy()]), names).cast(TEXT_CODES)
+    table = everything.table
+    numbers, kinds = by_code(keys, kind_of)
+    number = numbers[everything.series]
+    names = pa.array([_name(kind) for kind in kinds])
+    table = table.append_column("data_type", pa.DictionaryArray.from_arrays(pa.array(number), names).cast(TEXT_CODES))
     for kind, each in tables.items():
-        positions = np.zeros(total, np.int64)
-        absent = np.ones(total, np.bool_)
-        positions[each.rows], absent[each.rows] = np.arange(len(each.rows)), False
-        index = pa.array(positions, mask=absent)
-        for name in each.values.column_names:
-            columns[f"{_name(kind)}.{name}"] = each.values[name].combine_chunks().take(index)
-    return pa.table(columns) if columns else pa.schema([ENVELOPE.field(name) for name in ("time", *IDS)]).empty_table()
+        here = number == kinds.index(kind)
+        index = pa.array(np.cumsum(here) - 1, mask=~here)
+        for name, column in each.columns.items():
+            values = pa.array(column) if isinstance(column, np.ndarray) else column.combine_chunks()
+            table = table.append_column(f"{_name(kind)}.{name}", values.take(index))
+    return table
 
 
-def long_frame(tables: Mapping[Kind, Typed], meta: Mapping[str, Any], tz: Any) -> pd.DataFrame:
+def long_frame(parts: Sequence[Points], tables: Mapping[Kind, Typed], meta: Mapping[str, Any], tz: Any) -> pd.DataFrame:
     """Give `long_table` as a frame."""
     from intdash_frames.frames.pandas_frame import to_pandas
 
-    return to_pandas(long_table(tables), tz=tz, attrs=_attributes(meta, shape="long"))
+    return to_pandas(long_table(parts, tables), tz=tz, attrs=_attributes(meta, shape="long"))
 
 
 def bound_text(bound: Bound | None) -> str | None:

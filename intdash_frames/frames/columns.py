@@ -47,13 +47,19 @@ def points_of(sheet: Sheet, keys: SeriesTable, *, channel: int, signals: Mapping
         If a column cannot be stored; nothing was sent.
     """
     names = set(sheet.columns)
-    if set(envelope.ENVELOPE.names) - {"time", "measurement_uuid"} <= names and not signals:
+    if not signals and _is_envelope(sheet):
         return _envelope_points(sheet, keys)
     if "data_type" in names and any(name.partition(".")[2] for name in names) and not signals:
         return _long_points(sheet, keys)
     if {"channel", "data_id"} <= names and not signals:
         return _in_slices(sheet, lambda part: [_typed_points(part, keys, _layout_for(part))])
     return _in_slices(sheet, lambda part: _wide_points(part, keys, channel=channel, signals=signals or {}))
+
+
+def _is_envelope(sheet: Sheet) -> bool:
+    """Tell an envelope from a typed frame that says its data type and keeps some payloads: its types are numbers."""
+    kinds = sheet.columns.get("data_type")
+    return {"channel", "data_id", "payload"} <= set(sheet.columns) and kinds is not None and pa.types.is_integer(kinds.type)
 
 
 def _in_slices(sheet: Sheet, convert: Any) -> list[Points]:
@@ -70,10 +76,10 @@ def _envelope_points(sheet: Sheet, keys: SeriesTable) -> list[Points]:
 def _long_points(sheet: Sheet, keys: SeriesTable) -> list[Points]:
     """Take apart a frame of several data types, and put its points back in the order of its rows."""
     kinds = _texts(sheet.columns["data_type"])
+    if kinds.null_count:
+        raise UsageError(f"column 'data_type' has {kinds.null_count} nulls; expected a data type on every row")
     parts, rows = [], []
     for kind in pc.unique(kinds).to_pylist():
-        if kind is None:
-            raise UsageError("column 'data_type' has nulls; expected a data type on every row")
         mask = pc.equal(kinds, kind).to_numpy(zero_copy_only=False)
         own = {name: name.partition(".")[2] for name in sheet.columns if name.startswith(f"{kind}.")}
         part = sheet.where(mask, ["channel", "data_id", *own])
@@ -166,7 +172,7 @@ def _typed_points(sheet: Sheet, keys: SeriesTable, which: tuple[int, Layout]) ->
 
 
 def _completed(columns: dict[str, pa.Array], layout: Layout) -> dict[str, pa.Array]:
-    """Fill in what a frame made by hand may leave out because another column says it: the number of an id, the count of CAN data."""
+    """Fill in what a frame made by hand may leave out, because another column says it: the number of an id, the count of data."""
     columns = dict(columns)
     first = layout.head[0].name if layout.head else ""
     if layout.id_rule is IdRule.NUMBER and first not in columns and "data_id" in columns:
@@ -192,7 +198,7 @@ def _series_codes(columns: Mapping[str, pa.Array], number: int, keys: SeriesTabl
     if not pa.types.is_integer(channels.type):
         raise UsageError(f"column 'channel' is {channels.type}; expected whole numbers from 0 to 255")
     channel = channels.cast(pa.int64()).to_numpy()
-    if len(channel) and not (0 <= channel.min() and channel.max() <= 255):
+    if len(channel) and (channel.min() < 0 or channel.max() > 255):
         raise UsageError(f"column 'channel' holds {channel.min()} to {channel.max()}; expected 0 to 255")
     ids = (
         columns["data_id"] if pa.types.is_dictionary(columns["data_id"].type) else _texts(columns["data_id"]).dictionary_encode()
@@ -281,7 +287,8 @@ def _key_of(name: str, column: pa.Array, signal: Any, channel: int) -> SignalKey
         or not 0 <= int(key.data_type) <= 255
     ):
         raise UsageError(
-            f"column {name!r} cannot be stored as {key}; expected 'type:channel/data_id' such as 'float:1/speed', channel 0 to 255"
+            f"column {name!r} cannot be stored as {key}; expected 'type:channel/data_id' with a channel of 0 to 255, "
+            "such as 'float:1/speed'"
         )
     return key
 
@@ -334,8 +341,8 @@ def _sensor_points(sheet: Sheet, key: SignalKey, fields: Mapping[str, str], keys
     missing = [name for name in sensor.fields if name not in fields]
     if missing:
         raise UsageError(
-            f"{key} has {list(sensor.fields)}, but {missing} is not among the columns, so its payload cannot be made again; keep them together, "
-            f"or store single axes as floats: signals={{{next(iter(fields.values()))!r}: 'float:1/...'}}"
+            f"{key} has {list(sensor.fields)}, but {missing} is not among the columns, so its payload cannot be made again; "
+            f"keep them together, or store single axes as floats: signals={{{next(iter(fields.values()))!r}: 'float:1/...'}}"
         )
     columns = [sheet.columns[fields[name]] for name in sensor.fields]
     valid = np.ones(len(sheet), np.bool_)

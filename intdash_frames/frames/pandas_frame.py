@@ -54,7 +54,9 @@ def typed_frame(each: Typed, *, tz: Any = "UTC", attrs: Mapping[str, Any] | None
         "data_id": lambda key: key.data_id,
     }
     columns: dict[str, Any] = {name: _id_column(each, of, "int64" if name == "channel" else "str") for name, of in ids.items()}
-    columns |= {name: _column(name, each.values[name]) for name in each.values.column_names}
+    columns |= {
+        name: column if isinstance(column, np.ndarray) else _column(name, column) for name, column in each.columns.items()
+    }
     index = pd.DatetimeIndex(each.time_ns.view("M8[ns]"), name="time").tz_localize("UTC").tz_convert(tz)
     return _with_attrs(pd.DataFrame(columns, index=index, copy=False), attrs)
 

@@ -17,10 +17,8 @@ def to_polars(table: pa.Table, tz: Any = "UTC") -> pl.DataFrame:
     ----------
     table : pyarrow.Table
     tz : str or tzinfo
-        A zone with a name of the tz database.
+        A zone of the tz database; polars knows no others, so that times of any other stay in UTC.
     """
     frame = pl.DataFrame(pl.from_arrow(table))
-    zone = getattr(tz, "key", None) or str(tz)
-    return (
-        frame if zone == "UTC" or "time" not in frame.columns else frame.with_columns(pl.col("time").dt.convert_time_zone(zone))
-    )
+    zone = tz if isinstance(tz, str) else getattr(tz, "key", None)
+    return frame if zone is None else frame.with_columns(pl.col("time").dt.convert_time_zone(zone))

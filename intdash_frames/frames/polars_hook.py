@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.abc
 import importlib.machinery
-import importlib.util
 import sys
 from collections.abc import Callable, Sequence
 from types import ModuleType
@@ -28,7 +27,7 @@ def when_imported(name: str, action: Callable[[], None]) -> None:
 
 
 class _Finder(importlib.abc.MetaPathFinder):
-    """Finds the package as usual, once, and wraps its loader."""
+    """Finds the package as the other finders do, and wraps its loader; goes away once the package has been loaded."""
 
     def __init__(self, name: str, action: Callable[[], None]) -> None:
         self._name, self._action = name, action
@@ -38,14 +37,16 @@ class _Finder(importlib.abc.MetaPathFinder):
     ) -> importlib.machinery.ModuleSpec | None:
         if fullname != self._name:
             return None
-        sys.meta_path.remove(self)
-        spec = importlib.util.find_spec(fullname)
+        others = (each.find_spec(fullname, path, target) for each in sys.meta_path if each is not self)
+        spec = next((found for found in others if found is not None), None)
         if spec is not None and spec.loader is not None:
             load = spec.loader.exec_module
 
             def exec_module(module: ModuleType) -> None:
                 load(module)
-                self._action()
+                if self in sys.meta_path:
+                    sys.meta_path.remove(self)
+                    self._action()
 
             spec.loader.exec_module = exec_module  # type: ignore[method-assign]
         return spec

@@ -9,9 +9,21 @@ from typing import Any, Literal
 
 from intdash_frames.errors import UsageError
 
-__all__ = ["Progress", "ProgressOption"]
+__all__ = ["Progress", "ProgressOption", "check_progress"]
 
 ProgressOption = Literal["auto"] | bool | Callable[[dict[str, Any]], None]
+
+
+def check_progress(option: ProgressOption) -> None:
+    """Refuse what cannot show progress.
+
+    Raises
+    ------
+    UsageError
+        If it is neither ``"auto"``, a boolean nor a function.
+    """
+    if option != "auto" and not isinstance(option, bool) and not callable(option):
+        raise UsageError(f"progress={option!r}; expected 'auto', True, False or a function")
 
 
 class Progress:
@@ -29,8 +41,7 @@ class Progress:
     """
 
     def __init__(self, option: ProgressOption, *, total: float, label: str) -> None:
-        if option not in ("auto", True, False) and not callable(option):
-            raise UsageError(f"progress={option!r}; expected 'auto', True, False or a function")
+        check_progress(option)
         self._call = option if callable(option) else None
         self._total, self._done, self._points, self._bytes = total, 0.0, 0, 0
         self._bar: Any = None

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, Literal
+import dataclasses
+import functools
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any, Concatenate, Literal, ParamSpec, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -11,22 +13,24 @@ from numpy.typing import NDArray
 
 from intdash_frames import timebase
 from intdash_frames.codecs.points import Points
-from intdash_frames.codecs.series import Series
-from intdash_frames.errors import IncompleteRead, TransportError, UsageError
+from intdash_frames.codecs.series import Series, SeriesTable
+from intdash_frames.errors import ConnectionLost, IncompleteRead, TimedOut, UsageError
 from intdash_frames.frames import build, envelope
 from intdash_frames.frames.attributes import FrozenDict, freeze
-from intdash_frames.frames.progress import ProgressOption
+from intdash_frames.frames.progress import ProgressOption, check_progress
 from intdash_frames.frames.reading import Query, Reading
 from intdash_frames.frames.report import Report
 from intdash_frames.frames.selection import select
 from intdash_frames.frames.sources import read_bound, read_source
 from intdash_frames.model import DataType, SignalKey
+from intdash_frames.model.kinds import member
 
 if TYPE_CHECKING:
     import pandas as pd
     import polars as pl
 
     from intdash_frames.client.connection import Connection
+    from intdash_frames.frames.wide import Axis
 
 __all__ = ["Frames", "frames"]
 
@@ -53,10 +57,38 @@ def frames(
         raise UsageError(f"head={head!r}; expected a whole number of points, 1 or more")
     if first is not None and last is not None and first.origin == last.origin and first.value_ns > last.value_ns:
         raise UsageError(f"start={start!r} is after end={end!r}; expected a range [start, end)")
+    check_progress(progress)
     query = Query(
-        read_source(source, edge, first), select(signals, labels), first, last, None if head is None else int(head), progress
+        read_source(source, edge, first, last),
+        select(signals, labels),
+        first,
+        last,
+        None if head is None else int(head),
+        progress,
     )
     return Frames(connection, query, tz=connection.tz if tz is None else timebase.zone(tz), collect=errors == "collect")
+
+
+_Arguments = ParamSpec("_Arguments")
+_Form = TypeVar("_Form")
+
+
+def _sink(make: Callable[Concatenate[Frames, _Arguments], _Form]) -> Callable[Concatenate[Frames, _Arguments], _Form]:
+    """Make a method a sink: what it makes of an incomplete read is the ``partial`` of the error."""
+
+    @functools.wraps(make)
+    def sink(self: Frames, /, *args: _Arguments.args, **kwargs: _Arguments.kwargs) -> _Form:
+        parts = self._points()
+        try:
+            made = make(self, *args, **kwargs)
+        except UsageError:
+            # Too little was read to make it of; that something is missing is the error to report.
+            self._raise_if_incomplete(envelope.to_table(parts))
+            raise
+        self._raise_if_incomplete(made)
+        return made
+
+    return sink
 
 
 class Frames:
@@ -78,31 +110,44 @@ class Frames:
         self._undecodable = 0
 
     def __repr__(self) -> str:
-        state = "not read yet" if self._parts is None else f"{self.report.points:,} points, {len(self.signals)} signals"
+        state = "not read yet"
+        if self._parts is not None:
+            state = f"{self.report.points:,} points, {len(self._signal_codes()[1])} signals"
         return f"<Frames of {', '.join(self._query.source.names)}: {state}>"
 
     # --- reading ---
 
     def _points(self) -> list[Points]:
         if self._parts is None:
-            reading = Reading(self._connection, self._query)
-            parts = list(reading.batches())
-            head = self._query.head
-            parts = build.in_time_order(parts)
-            if head is not None and sum(map(len, parts)) > head:  # several measurements, the first so many points of each
-                parts = [Points.concat(parts).slice(0, head)]
-            self._parts, self._reading = parts, reading
-            self._raise_if_incomplete(reading, lambda: envelope.to_table(parts))
+            reading = self._reading = Reading(self._connection, self._query)
+            parts = self._first(list(reading.batches()))
+            self._raise_if_hopeless(reading)
+            self._parts = parts
         return self._parts
 
-    def _raise_if_incomplete(self, reading: Reading, partial: Any) -> None:
+    def _first(self, parts: list[Points]) -> list[Points]:
+        """Put batches in order of time and cut them to the points asked for: each measurement gave as many."""
+        parts, head = build.in_time_order(parts), self._query.head
+        return parts if head is None or sum(map(len, parts)) <= head else [Points.concat(parts).slice(0, head)]
+
+    def _raise_if_hopeless(self, reading: Reading) -> None:
+        """Raise what the server says where nothing at all could be read, and what the user got wrong."""
+        failures = reading.failures
+        if self._collect:
+            return
+        if failures and not reading.report.points and not isinstance(failures[0], (ConnectionLost, TimedOut)):
+            raise failures[0]
+        if reading.report.unmatched:
+            raise reading.unmatched_error()
+
+    def _raise_if_incomplete(self, partial: Any) -> None:
+        reading = self._reading
+        assert reading is not None
         report = reading.report
         if report.complete or self._collect:
             return
+        self._parts = None  # the next sink tries again
         failure = reading.failures[0] if reading.failures else None
-        if failure is not None and report.points == 0 and len(reading.failures) == 1 and not isinstance(failure, TransportError):
-            self._parts = None
-            raise failure
         what = [f"{gap['source']}: {gap['reason']}" for gap in report.gaps]
         if report.error_points:
             what.append(f"{report.error_points} values could not be converted by the server, first: {report.errors[0]}")
@@ -110,7 +155,7 @@ class Frames:
         raise IncompleteRead(
             f"read {report.points} points, but not all: {'; '.join(what)}. .partial has what was read, .report the details; "
             "errors='collect' returns it instead of raising",
-            partial=partial(),
+            partial=partial,
             report=report,
             start_ns=gap.get("start_ns"),
             end_ns=gap.get("end_ns"),
@@ -119,14 +164,13 @@ class Frames:
     @property
     def report(self) -> Report:
         """What the read did (a frozen record)."""
-        import dataclasses
-
         if self._reading is None:
             self._points()
         assert self._reading is not None
         return dataclasses.replace(self._reading.report, undecodable=self._undecodable)
 
     @property
+    @_sink
     def signals(self) -> list[SignalKey]:
         """The signals that were read, in order of appearance."""
         return [build.signal_key(key) for key in self._signal_codes()[1]]
@@ -154,6 +198,7 @@ class Frames:
 
     # --- Arrow ---
 
+    @_sink
     def to_arrow(self) -> pa.Table:
         """Read everything as one table of the envelope.
 
@@ -165,7 +210,7 @@ class Frames:
         return envelope.to_table(self._points())
 
     def to_batches(self, rows: int = 65536) -> Iterator[pa.RecordBatch]:
-        """Read in bounded memory.
+        """Read in bounded memory; several measurements one after the other, each in order of time.
 
         Parameters
         ----------
@@ -187,20 +232,23 @@ class Frames:
         return self._stream(int(rows))
 
     def _stream(self, rows: int) -> Iterator[pa.RecordBatch]:
-        reading = None
+        fresh = self._parts is None
         if self._parts is not None:
             source: Any = iter(self._parts)
         else:
             reading = self._reading = Reading(self._connection, self._query)
             source = reading.batches()
+            if self._query.head is not None and len(self._query.source.names) > 1:
+                source = self._first(list(source))  # bounded by head; the measurements may overlap
         left = self._query.head
         for part in source:
             whole = part if left is None else part.slice(0, min(left, len(part)))
             left = None if left is None else left - len(whole)
             for start in range(0, len(whole), rows):
                 yield envelope.to_batch(whole.slice(start, min(start + rows, len(whole))))
-        if reading is not None:
-            self._raise_if_incomplete(reading, lambda: None)
+        if fresh:
+            self._raise_if_hopeless(reading)
+            self._raise_if_incomplete(None)
 
     def to_reader(self, rows: int = 65536) -> pa.RecordBatchReader:
         """Read in bounded memory, as a reader that DuckDB, polars and pyarrow take."""
@@ -211,6 +259,7 @@ class Frames:
 
     # --- frames ---
 
+    @_sink
     def by_type(self) -> dict[DataType | int | str, pd.DataFrame]:
         """Give a typed frame for each data type that occurs.
 
@@ -229,6 +278,7 @@ class Frames:
     def _frame(self, typed: build.Typed, kind: DataType | int | str) -> pd.DataFrame:
         return build.to_frame(typed, kind, self.meta, self._tz)
 
+    @_sink
     def by_signal(self) -> dict[SignalKey, pd.DataFrame]:
         """Give a typed frame for each signal, in order of appearance."""
         return {build.signal_key(key): self._frame(typed, build.kind_of(key)) for key, typed in self._by_signal()}
@@ -238,6 +288,7 @@ class Frames:
         split = build.by_signal(self._typed(), codes)
         return [(key, split[number]) for number, key in enumerate(keys)]
 
+    @_sink
     def __getitem__(self, signal: str | SignalKey) -> pd.DataFrame:
         """Give the typed frame of one signal.
 
@@ -255,22 +306,39 @@ class Frames:
         code = build.find_signal(signal, keys)
         wanted = codes == code
         typed = build.typed(self._points(), self._points()[0].keys, wanted, keys[code].data_type)
-        return self._frame(typed, build.kind_of(keys[code]))
+        return self._frame(typed.slice(0, len(typed)), build.kind_of(keys[code]))
 
+    @_sink
     def to_pandas(self) -> pd.DataFrame:
         """Give one frame: the typed one of a single data type, or a long one with columns ``type.column`` for several."""
-        typed = self._typed()
-        if len(typed) == 1:
-            return next(iter(self.by_type().values()))
-        return build.long_frame(typed, self.meta, self._tz)
+        tables = self._tables()
+        if len(tables) == 1:
+            kind, typed = tables.popitem()
+            return self._frame(typed, kind)
+        return build.long_frame(self._points(), tables, self.meta, self._tz)
 
+    @_sink
     def to_polars(self) -> pl.DataFrame:
-        """The same as `to_pandas`, with ``time`` as a column."""
+        """The same as `to_pandas`, with ``time`` as a column.
+
+        A polars frame cannot say of which data type it is; where its columns do not tell either, there is a column ``data_type``.
+        """
         from intdash_frames.frames.polars_frame import to_polars
 
-        typed = self._typed()
-        table = next(iter(typed.values())).table if len(typed) == 1 else build.long_table(typed)
-        return to_polars(table, self._tz)
+        tables = self._tables()
+        if len(tables) == 1:
+            kind, typed = tables.popitem()
+            return to_polars(build.named_table(typed, kind), self._tz)
+        return to_polars(build.long_table(self._points(), tables), self._tz)
+
+    def _tables(self) -> dict[DataType | int | str, build.Typed]:
+        """Typed tables; an empty one where nothing was read but it is known what would have been."""
+        tables = self._typed()
+        data_type = self._query.selection.data_type
+        if not tables and data_type is not None:
+            nothing = build.typed([], SeriesTable(), np.zeros(0, np.bool_), data_type)
+            tables[member(DataType, data_type)] = nothing
+        return tables
 
     def wide(
         self,
@@ -290,23 +358,31 @@ class Frames:
         on : str, optional
             Take the stamps of this signal instead.
         method : {"last", "nearest", "mean", "interpolate"}
-            What stands at a stamp: the last value at or before it, the nearest, the mean of ``[stamp, stamp + every)``, or the line
-            between its neighbours.
+            What stands at a stamp: the last value at or before it, the nearest, the mean from the stamp up to the next, or the
+            line between its neighbours.
         tolerance : str or Timedelta, optional
             How far away a value may be; null beyond it. Default: for "last", "nearest" and "interpolate" any distance.
         max_memory : str or int
-            With neither `every` nor `on`, the union of all stamps, refused when it would be larger than this.
+            Refused when it would be larger than this. With neither `every` nor `on` the stamps are the union of all; one at which
+            a signal has several values comes as often.
 
         Returns
         -------
         pandas.DataFrame
             Index ``time``; columns named by data id or field where that is unique, else ``"type:channel/data_id"``.
         """
+        from intdash_frames.frames.wide import read_axis
+
+        return self._wide(read_axis(every, on=on, method=method, tolerance=tolerance, max_memory=max_memory))
+
+    @_sink
+    def _wide(self, axis: Axis) -> pd.DataFrame:
         from intdash_frames.frames.wide import numeric_columns, wide
 
         columns = numeric_columns([(key, typed.table) for key, typed in self._by_signal()])
-        return wide(columns, every, on=on, method=method, tolerance=tolerance, max_memory=max_memory, tz=self._tz, meta=self.meta)
+        return wide(columns, axis, tz=self._tz, meta=self.meta)
 
+    @_sink
     def summary(self) -> pd.DataFrame:
         """Give a row a signal: type, channel, id, label, unit, points, first, last, rate_hz, gaps.
 

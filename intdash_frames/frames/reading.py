@@ -15,12 +15,15 @@ from intdash_frames.client import history
 from intdash_frames.client.data_points import ERROR_ID
 from intdash_frames.codecs.points import Points
 from intdash_frames.codecs.series import Series, SeriesTable
-from intdash_frames.errors import ApiError, ProtocolError, TransportError
+from intdash_frames.errors import ApiError, ProtocolError, TransportError, UsageError
+from intdash_frames.frames.build import nearest
 from intdash_frames.frames.progress import Progress, ProgressOption
 from intdash_frames.frames.report import Report
-from intdash_frames.frames.selection import Selection
+from intdash_frames.frames.selection import Pattern, Selection
 from intdash_frames.frames.sources import Bound, Range, Source
-from intdash_frames.model import DataType
+from intdash_frames.model import DataType, SignalKey
+from intdash_frames.model.kinds import member
+from intdash_frames.protocol.endpoints import DATA_IDS
 
 if TYPE_CHECKING:
     from intdash_frames.client.connection import Connection
@@ -66,6 +69,7 @@ class Reading:
         self._error_points = 0
         self._counts = np.zeros(0, np.int64)  # points kept, by series code
         self._kept: list[bool] = []  # by series code
+        self._unmatched: tuple[str, ...] = ()
         self._seconds = 0.0
 
     def batches(self) -> Iterator[Points]:
@@ -94,14 +98,15 @@ class Reading:
                         yield batch
                     before += range_.end_ns - range_.start_ns
                     progress.update(before, points=0, size_bytes=0)
+            self._unmatched = self._find_unmatched()
         finally:
             self._seconds += time.perf_counter() - began
 
     def _range(self, range_: Range) -> Iterator[Points]:
         selection = self.query.selection
         asked = history.PointsQuery(range_.name, range_.start_ns, range_.end_ns, selection.idq, selection.labels)
-        # A glob is narrowed here, so the server cannot count for us.
-        narrow = any(not pattern.is_literal and pattern.data_id != "*" for pattern in selection.patterns)
+        # What is narrowed here, the server cannot count for us.
+        narrow = any(pattern.is_narrower for pattern in selection.patterns)
         left, reached = self.query.head, range_.start_ns
         try:
             for batch in history.points(self.connection, asked, head=None if narrow else left, keys=self.keys, tally=self._tally):
@@ -116,10 +121,7 @@ class Reading:
                 if left == 0:
                     return
         except FAILURES as exc:
-            self.failures.append(exc)
-            self._gaps.append(
-                {"source": range_.name, "start_ns": reached, "end_ns": range_.end_ns, "reason": f"{type(exc).__name__}: {exc}"}
-            )
+            self._failed(range_.name, reached, range_.end_ns, exc)
 
     def _sift(self, batch: Points) -> Points:
         """Take out conversion errors and what a glob does not mean."""
@@ -135,6 +137,54 @@ class Reading:
                 if len(self._errors) < MOST_ERRORS:
                     self._errors.append(_error_of(batch.payload(row)))
         return batch.take(np.flatnonzero(kept))
+
+    def _find_unmatched(self) -> tuple[str, ...]:
+        """Find the patterns without wildcards that gave no point and that the measurements know nothing of at any other time.
+
+        An edge is not asked: its measurements of all times are too many.
+        """
+        query = self.query
+        if query.source.edge or self._gaps:
+            return ()
+        seen = [self.keys[code] for code in np.flatnonzero(self._counts).tolist()]
+        absent = [each for each in query.selection.patterns if each.is_literal and not any(map(each.matches, seen))]
+        if absent and (query.start is not None or query.end is not None or query.head is not None):
+            whole = query.source.ranges(self.connection, None, None)
+            absent = [pattern for pattern in absent if not any(self._holds(range_, pattern) for range_ in whole)]
+        return tuple(pattern.text for pattern in absent)
+
+    def _holds(self, range_: Range, pattern: Pattern) -> bool:
+        asked = history.PointsQuery(range_.name, range_.start_ns, range_.end_ns, pattern.idq)
+        probe = history.Tally()
+        try:
+            return any(True for _ in history.points(self.connection, asked, head=1, tally=probe))
+        except FAILURES as exc:  # what was read is whole, but whether the signal exists is not known
+            self._failed(range_.name, range_.start_ns, range_.end_ns, exc)
+            return True
+        finally:
+            self._tally.requests += probe.requests
+
+    def unmatched_error(self) -> UsageError:
+        """Make the error for a signal that is nowhere, with those that its name may be a slip of."""
+        present: list[SignalKey] = []
+        for source in self.query.source.names:
+            try:
+                items = self.connection.call(DATA_IDS, uuid=source)
+            except (ApiError, ProtocolError):  # not every server has this call (protocol 2.8)
+                continue
+            ids = [(item.get("data_type"), item.get("channel"), item.get("data_id")) for item in items if isinstance(item, dict)]
+            present += [SignalKey(member(DataType, kind), channel, str(data_id)) for kind, channel, data_id in ids]
+        text = self._unmatched[0]
+        near = nearest(text, list(dict.fromkeys(present)))
+        return UsageError(
+            f"no signal {text!r} in {', '.join(self.query.source.names)}"
+            + (f"; near or present: {', '.join(near)}" if near else "")
+            + ". errors='collect' reads the rest"
+        )
+
+    def _failed(self, name: str, start_ns: int, end_ns: int, exc: Exception) -> None:
+        self.failures.append(exc)
+        self._gaps.append({"source": name, "start_ns": start_ns, "end_ns": end_ns, "reason": f"{type(exc).__name__}: {exc}"})
 
     def _count(self, batch: Points) -> None:
         counts = np.bincount(batch.series, minlength=len(self.keys))
@@ -156,6 +206,7 @@ class Reading:
             errors=tuple(self._errors),
             gaps=tuple(self._gaps),
             textual_types=tuple(textual.items()),
+            unmatched=self._unmatched,
             seconds=self._seconds,
             complete=not self._gaps and not self._error_points,
         )

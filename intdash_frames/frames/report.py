@@ -30,8 +30,10 @@ class Report:
         Payloads that do not fit the layout of their type: raw bytes are kept, columns are null [count]. Known after decoding.
     untimed : int
         Points that carried no time and were read as the epoch [count].
-    textual_types : dict of str to int
-        Points of types that newer servers name by text; their ``data_type`` is null [count].
+    textual_types : tuple of (str, int)
+        Types that newer servers name by text, and their points [count]; their ``data_type`` is null.
+    unmatched : tuple of str
+        Patterns without wildcards that name no signal of the measurements; an error unless errors are collected.
     bytes : int
         Body bytes received.
     seconds : float
@@ -51,6 +53,7 @@ class Report:
     undecodable: int = 0
     untimed: int = 0
     textual_types: tuple[tuple[str, int], ...] = ()
+    unmatched: tuple[str, ...] = ()
     bytes: int = 0
     seconds: float = 0.0
     complete: bool = True

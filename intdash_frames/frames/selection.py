@@ -45,10 +45,21 @@ class Pattern:
         return not _WILD.search(self.data_id)
 
     @property
-    def idq(self) -> str:
-        """The query on the wire: whole parts only, since prefix wildcards are not known to work (protocol 3.1 and 8)."""
-        parts = ("*" if part is None else str(part) for part in (self.data_type, self.channel))
-        return "{}:{}/{}".format(*parts, self.data_id if self.is_literal else "*")
+    def idq(self) -> tuple[str, ...]:
+        """Queries on the wire: whole parts only, since prefix wildcards are not known to work (protocol 3.1 and 8).
+
+        Rows show hexadecimal ids in lower case, so they are asked for in lower case; where the type is not known, in both forms.
+        """
+        parts = ["*" if part is None else str(part) for part in (self.data_type, self.channel)]
+        ids = [self.data_id if self.is_literal else "*"]
+        if self.data_type is None or layout_of(self.data_type).id_rule is IdRule.NUMBER:
+            ids = list(dict.fromkeys([*(ids if self.data_type is None else []), ids[0].lower()]))
+        return tuple("{}:{}/{}".format(*parts, each) for each in ids)
+
+    @property
+    def is_narrower(self) -> bool:
+        """Whether the server is asked for more than is meant."""
+        return self.data_id != "*" if not self.is_literal else len(self.idq) > 1
 
     def matches(self, key: Series | SignalKey) -> bool:
         """Say whether a series is meant; hexadecimal ids compare without regard to case."""
@@ -69,7 +80,14 @@ class Selection:
 
     @property
     def idq(self) -> tuple[str, ...]:
-        return tuple(dict.fromkeys(pattern.idq for pattern in self.patterns))
+        """What the server is asked."""
+        return tuple(dict.fromkeys(each for pattern in self.patterns for each in pattern.idq))
+
+    @property
+    def data_type(self) -> int | None:
+        """The one data type that everything selected is of; None if that is not known before it is read."""
+        kinds = {pattern.data_type for pattern in self.patterns}
+        return kinds.pop() if len(kinds) == 1 and not self.labels else None
 
     def keeps(self, key: Series) -> bool:
         """Say whether points of a series were asked for; the server may have been asked for more than that."""

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
 
 from intdash_frames.errors import UsageError
 from intdash_frames.frames.attributes import ATTRIBUTE
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 __all__ = ["Sheet", "sheet_of"]
 
@@ -69,27 +67,24 @@ def sheet_of(data: Any) -> Sheet:
     UsageError
         If there is no time axis, or a stamp is missing or has no zone.
     """
-    if type(data).__module__.partition(".")[0] == "pandas":
+    if isinstance(data, (pd.DataFrame, pd.Series)):
         return _pandas_sheet(data)
     if hasattr(data, "__arrow_c_stream__"):
         return _arrow_sheet(pa.table(data))
     raise UsageError(
-        f"{type(data).__name__} cannot be stored; expected a pandas or polars frame, an Arrow table, or an object with __arrow_c_stream__"
+        f"{type(data).__name__} cannot be stored; expected a pandas or polars frame, an Arrow table, or an object with "
+        "__arrow_c_stream__"
     )
 
 
 def _pandas_sheet(frame: pd.DataFrame | pd.Series) -> Sheet:
-    import pandas as pd
-
     if isinstance(frame, pd.Series):
         frame = frame.to_frame("value" if frame.name is None else frame.name)
-    if not isinstance(frame, pd.DataFrame):
-        raise UsageError(f"{type(frame).__name__} cannot be stored; expected a DataFrame or Series with a time index")
     index = frame.index
     if not isinstance(index, (pd.DatetimeIndex, pd.TimedeltaIndex)):
         raise UsageError(
-            f"the index is a {type(index).__name__} of {index.dtype}; expected a DatetimeIndex with a time zone or a TimedeltaIndex since the "
-            "base time, such as df.set_index(pd.to_datetime(df['time'], utc=True))"
+            f"the index is a {type(index).__name__} of {index.dtype}; expected a DatetimeIndex with a time zone or a "
+            "TimedeltaIndex since the base time, such as df.set_index(pd.to_datetime(df['time'], utc=True))"
         )
     elapsed = isinstance(index, pd.TimedeltaIndex)
     if not elapsed and index.tz is None:
@@ -145,8 +140,10 @@ def _arrow_sheet(table: pa.Table) -> Sheet:
 def _one_chunk(column: pa.ChunkedArray) -> pa.Array:
     """Give a column as one array of plain types: of views and of dictionaries of views, Arrow has few kernels."""
     type_ = column.type
-    if pa.types.is_dictionary(type_):
+    if pa.types.is_dictionary(type_) and not pa.types.is_primitive(type_.value_type):
         column = column.cast(pa.dictionary(pa.int32(), pa.string())).unify_dictionaries()
+    elif pa.types.is_dictionary(type_):  # numbers as categories, as pandas writes channels
+        column = column.cast(type_.value_type)
     elif type_ in (pa.string_view(), pa.large_string()):
         column = column.cast(pa.string())
     elif type_ in (pa.binary_view(), pa.large_binary()):

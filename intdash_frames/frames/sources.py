@@ -116,7 +116,7 @@ def _checked(range_: Range) -> Range:
     return range_
 
 
-def read_source(source: Any, edge: Any, start: Bound | None) -> Source:
+def read_source(source: Any, edge: Any, start: Bound | None, end: Bound | None = None) -> Source:
     """Read the arguments `source` and `edge`.
 
     Parameters
@@ -139,10 +139,12 @@ def read_source(source: Any, edge: Any, start: Bound | None) -> Source:
             raise UsageError(f"edge={edge!r}; expected the name or UUID of an edge, or an Edge")
         if start is None:
             raise UsageError(f"reading all measurements of edge {name!r} needs at least start=, such as start='-10min'")
-        if start.origin == "basetime":
-            raise UsageError(
-                "start= is a duration since a base time, but an edge has many measurements; give a moment, or '-10min' before now"
-            )
+        for name_, bound in (("start", start), ("end", end)):
+            if bound is not None and bound.origin == "basetime":
+                raise UsageError(
+                    f"{name_}= is a duration since a base time, but an edge has many measurements; "
+                    "give a moment, or '-10min' before now"
+                )
         return Source(edge=name)
     measurements = tuple(_measurement(each) for each in _several(source))
     if not measurements:
@@ -172,6 +174,6 @@ def _measurement(value: Any) -> str | Measurement:
         return str(uuid.UUID(text))
     except (ValueError, TypeError, AttributeError) as exc:
         raise UsageError(
-            f"source={value!r} is no measurement; expected its UUID such as '414c343c-1e2f-7ed4-c2ce-78e57311d8a3', a Measurement, or a row "
-            "of client.measurements.frame()"
+            f"source={value!r} is no measurement; expected its UUID such as '414c343c-1e2f-7ed4-c2ce-78e57311d8a3', "
+            "a Measurement, or a row of client.measurements.frame()"
         ) from exc

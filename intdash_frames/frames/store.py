@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
@@ -11,12 +13,12 @@ import numpy as np
 
 from intdash_frames import timebase
 from intdash_frames.client.newest import newest_connection
-from intdash_frames.client.sections import SECTION_BYTES, Fate, Section, Sender, split
-from intdash_frames.codecs.points import Points, check_storable
+from intdash_frames.client.sections import SECTION_BYTES, Fate, Section, Sender, held_before, split
+from intdash_frames.codecs.points import Points, check_storable, store_body
 from intdash_frames.codecs.series import SeriesTable
-from intdash_frames.errors import IncompleteStore, LocalProtocolError, UsageError
+from intdash_frames.errors import ApiError, IncompleteStore, LocalProtocolError, ProtocolError, TransportError, UsageError
 from intdash_frames.frames.columns import points_of
-from intdash_frames.frames.progress import Progress, ProgressOption
+from intdash_frames.frames.progress import Progress, ProgressOption, check_progress
 from intdash_frames.frames.query import Frames
 from intdash_frames.frames.sheet import sheet_of
 from intdash_frames.frames.sources import read_source
@@ -28,6 +30,31 @@ if TYPE_CHECKING:
     from intdash_frames.client.connection import Connection
 
 __all__ = ["StoreResult", "store"]
+
+# For the size of what would be sent to a measurement that is yet to be made; all uuids are of the same length.
+ANY_UUID = "00000000-0000-0000-0000-000000000000"
+
+
+@dataclass(frozen=True, slots=True)
+class _Rest:
+    """What a store leaves behind for the one that resumes it.
+
+    Attributes
+    ----------
+    left : tuple of Section
+        Not known to be stored.
+    near : tuple of Section
+        Stored, and sharing instants with one that is left: their points are not to be taken for its.
+    held : sequence of Points
+        What the measurement held before, in the range of the whole store.
+    ends : bool
+        The measurement ends with the last section.
+    """
+
+    left: tuple[Section, ...]
+    near: tuple[Section, ...]
+    held: Sequence[Points]
+    ends: bool
 
 
 @dataclass(frozen=True)
@@ -43,7 +70,7 @@ class StoreResult:
     sections : int
         Sections acknowledged [count]; after a dry run, that would be sent.
     bytes : int
-        Body bytes sent, every try counted.
+        Body bytes sent [count], every try counted; after a dry run, that would be sent.
     seconds : float
         Time it took.
     """
@@ -53,14 +80,13 @@ class StoreResult:
     sections: int
     bytes: int
     seconds: float
-    # What `resume=` needs; sections that were stored keep their numbers only.
-    _left: tuple[Section, ...] = field(default=(), repr=False)
-    _ends: bool = field(default=False, repr=False)
+    # What `resume=` needs; None after a dry run.
+    _rest: _Rest | None = field(default=None, repr=False)
 
     @property
     def complete(self) -> bool:
         """Whether every point is on the server."""
-        return not self._left
+        return self._rest is not None and not self._rest.left
 
     @property
     def failed(self) -> pd.DataFrame:
@@ -75,18 +101,18 @@ class StoreResult:
             (
                 section.serial_number,
                 len(section.points),
-                timebase.timedelta(int(section.points.time_ns.min())) if len(section.points) else None,
-                timebase.timedelta(int(section.points.time_ns.max())) if len(section.points) else None,
+                timebase.timedelta(int(section.points.time_ns.min())),
+                timebase.timedelta(int(section.points.time_ns.max())),
                 str(section.fate),
                 section.reason,
             )
-            for section in self._left
+            for section in (self._rest.left if self._rest is not None else ())
         ]
         return pd.DataFrame(rows, columns=["serial_number", "points", "first", "last", "fate", "reason"])
 
 
 def store(
-    data: Any,
+    data: Any = None,
     measurement: Any = None,
     *,
     client: Any = None,
@@ -107,8 +133,8 @@ def store(
     ----------
     data : DataFrame, Table, Frames, or mapping or list of them
         What came from `Client.frames` goes back to the same payload bytes, whichever sink it came through. Any other frame with a
-        time axis becomes one signal per column: floats ``float``, integers and booleans ``int``, text ``string``, bytes ``bytes``;
-        the data id is the name of the column, and missing values are not stored.
+        time axis becomes one signal per column: floats ``float``, integers and booleans ``int``, text ``string``, bytes
+        ``bytes``; the data id is the name of the column, and missing values are not stored.
     measurement : str or Measurement, optional
         Where to; a new one is made if not given, its base time the first stamp (for elapsed times: now).
     client : Client, optional
@@ -147,6 +173,38 @@ def store(
         If the measurement cannot be made or found.
     """
     began = time.perf_counter()
+    _check_options(channel=channel, final=final, errors=errors, section_bytes=section_bytes, progress=progress, dry_run=dry_run)
+    if resume is not None:
+        return _resume(resume, client, errors=errors, progress=progress, dry_run=dry_run, began=began)
+    if measurement is not None and (edge is not None or name is not None):
+        raise UsageError("measurement= is given, so edge= and name= of a new one mean nothing; leave them out")
+    points, elapsed = _points(data, channel=int(channel), signals=signals)
+    connection = None if dry_run and measurement is None else _connection(client)
+    target = None
+    if measurement is not None:
+        assert connection is not None
+        target = _measurement(connection, measurement)
+    points, basetime_ns = _placed(points, elapsed, target)
+    sections = [Section(serial, run) for serial, run in enumerate(split(points, section_bytes=section_bytes))]
+    if dry_run or connection is None:
+        return StoreResult(target, len(points), len(sections), _size(sections, final), time.perf_counter() - began)
+    held: Sequence[Points] = ()
+    if target is None:
+        target = connection.measurements.create(
+            edge_uuid=_edge_uuid(connection, edge),
+            basetime=timebase.timestamp(basetime_ns),
+            basetime_type="manual",
+            name="" if name is None else name,
+        )
+    else:
+        held = held_before(connection, target.uuid, basetime_ns, sections)
+    rest = _Rest(tuple(sections), (), held, final)
+    return _send(connection, StoreResult(target, 0, 0, 0, 0.0, rest), errors, progress, began)
+
+
+def _check_options(
+    *, channel: int, final: bool, errors: str, section_bytes: int, progress: ProgressOption, dry_run: bool
+) -> None:
     if errors not in ("raise", "collect"):
         raise UsageError(f"errors={errors!r}; expected 'raise' or 'collect'")
     for argument, value in (("final", final), ("dry_run", dry_run)):
@@ -154,91 +212,90 @@ def store(
             raise UsageError(f"{argument}={value!r}; expected True or False")
     if isinstance(section_bytes, bool) or not isinstance(section_bytes, int) or not 1 <= section_bytes < 2**31:
         raise UsageError(f"section_bytes={section_bytes!r}; expected a number of bytes from 1 to {2**31 - 1}")
-    if resume is not None:
-        if not isinstance(resume, StoreResult) or (resume.measurement is None and resume._left):
-            raise UsageError(f"resume={resume!r}; expected the StoreResult of a store that was not complete")
-        if resume.complete or resume.measurement is None:
-            return resume
-        return _send(
-            _connection(client), resume.measurement, list(resume._left), False, resume._ends, errors, progress, began, resume
-        )
-
     if isinstance(channel, bool) or not isinstance(channel, (int, np.integer)) or not 0 <= channel <= 255:
         raise UsageError(f"channel={channel!r}; expected 0 to 255")
-    points, elapsed = _points(data, channel=int(channel), signals=signals)
-    if measurement is not None and (edge is not None or name is not None):
-        raise UsageError("measurement= is given, so edge= and name= of a new one mean nothing; leave them out")
-    connection = None if dry_run and measurement is None else _connection(client)
-    target = None
-    if measurement is not None:
-        assert connection is not None
-        target = _measurement(connection, measurement)
-        basetime_ns = _basetime_ns(target)
-    else:
-        first = int(points.time_ns.min()) if len(points) else 0
-        basetime_ns = timebase.moment_ns("now") if elapsed or not len(points) else first
-    if not elapsed:
-        points = Points(points.time_ns - basetime_ns, points.series, points.data, points.offsets, points.keys)
-        if len(points) and target is not None and int(points.time_ns.min()) < 0:
-            raise LocalProtocolError(
-                f"the first stamp is {timebase.to_iso(basetime_ns + int(points.time_ns.min()))}, before the base time "
-                f"{timebase.to_iso(basetime_ns)} of measurement {target.uuid}; expected stamps at or after it"
-            )
-    check_storable(points)
-    runs = list(split(points, section_bytes=section_bytes))
-    if dry_run or connection is None:
-        size = sum(len(run.data[run.offsets[0] : run.offsets[-1]]) for run in runs)
-        return StoreResult(target, len(points), len(runs), size, time.perf_counter() - began)
-    is_new = target is None
-    if target is None:
-        target = connection.measurements.create(
-            edge_uuid=_edge_uuid(connection, edge),
-            basetime=timebase.timestamp(basetime_ns),
-            basetime_type="manual",
-            name=name or "",
-        )
-    sections = [Section(serial, run) for serial, run in enumerate(runs)]
-    return _send(connection, target, sections, is_new, final, errors, progress, began, None)
+    check_progress(progress)
 
 
-def _send(
-    connection: Connection,
-    target: Measurement,
-    sections: Sequence[Section],
-    is_new: bool,
-    ends: bool,
-    errors: str,
-    progress: ProgressOption,
-    began: float,
-    before: StoreResult | None,
+def _resume(
+    before: StoreResult, client: Any, *, errors: str, progress: ProgressOption, dry_run: bool, began: float
 ) -> StoreResult:
-    """Send sections in order; the last one ends the measurement, but only if everything before it is there."""
-    sender = Sender(connection, target.uuid, _basetime_ns(target), is_new=is_new)
-    if sections and before is None:
-        sender.look(Points.concat([section.points for section in sections]))
-    total = sum(len(section.points) for section in sections)
-    sent, done, left = 0, 0, list[Section]()
-    with Progress(progress, total=total, label="storing") as bar:
-        for position, section in enumerate(sections):
-            section.final = ends and position == len(sections) - 1 and not left
+    if not isinstance(before, StoreResult):
+        raise UsageError(f"resume={before!r}; expected the StoreResult of a store that was not complete, such as error.result")
+    if before._rest is None or dry_run:
+        raise UsageError("a dry run sends nothing, so there is nothing to resume; leave out resume= or dry_run=")
+    if before.complete:
+        return before
+    assert before.measurement is not None
+    connection = _connection(client)
+    # Its base time may have been moved meanwhile, and with it what is read back.
+    target = connection.measurements.get(uuid=before.measurement.uuid)
+    return _send(connection, dataclasses.replace(before, measurement=target), errors, progress, began)
+
+
+def _placed(points: Points, elapsed: bool, target: Measurement | None) -> tuple[Points, int]:
+    """Count times from the base time: that of the measurement, or for a new one the first stamp (for elapsed times: now)."""
+    if target is not None:
+        basetime_ns = _basetime_ns(target)
+    elif elapsed or not len(points):
+        basetime_ns = timebase.moment_ns("now")
+    else:
+        basetime_ns = int(points.time_ns.min())
+    if not elapsed and len(points):
+        first_ns = int(points.time_ns.min())
+        if first_ns < basetime_ns:
+            raise LocalProtocolError(
+                f"the first stamp is {timebase.to_iso(first_ns)}, before the base time {timebase.to_iso(basetime_ns)} of the "
+                "measurement; expected stamps at or after it"
+            )
+        points = dataclasses.replace(points, time_ns=points.time_ns - basetime_ns)
+    check_storable(points)
+    return points, basetime_ns
+
+
+def _size(sections: Sequence[Section], ends: bool) -> int:
+    """Body bytes that sections would take."""
+    return sum(
+        len(
+            store_body(
+                section.points,
+                measurement_uuid=ANY_UUID,
+                serial_number=section.serial_number,
+                final=ends and section is sections[-1],
+            )
+        )
+        for section in sections
+    )
+
+
+def _send(connection: Connection, before: StoreResult, errors: str, progress: ProgressOption, began: float) -> StoreResult:
+    """Send what is left, in order; the last section ends the measurement, but only if everything before it is there."""
+    target, rest = before.measurement, before._rest
+    assert target is not None
+    assert rest is not None
+    sender = Sender(connection, target.uuid, _basetime_ns(target), held=rest.held, stored=rest.near)
+    sections, left, sent, done = rest.left, list[Section](), 0, 0
+    with Progress(progress, total=sum(len(section.points) for section in sections), label="storing") as bar:
+        for section in sections:
+            section.final = rest.ends and section is sections[-1] and not left
             already = section.sent_bytes
             sender.send(section)
-            sent += section.sent_bytes - already
+            size = section.sent_bytes - already
             if section.fate is not Fate.STORED:
                 left.append(section)
-            done += len(section.points)
-            bar.update(done, points=len(section.points), size_bytes=section.sent_bytes - already)
-    if ends and not sections:
+            sent, done = sent + size, done + len(section.points)
+            bar.update(done, points=len(section.points), size_bytes=size)
+    if rest.ends and not sections:
         connection.measurements.update(uuid=target.uuid, ended=True)
     stored = [section for section in sections if section.fate is Fate.STORED]
+    near = [each for each in (*rest.near, *stored) if any(each.overlaps(other) for other in left)]
     result = StoreResult(
-        connection.measurements.get(uuid=target.uuid) if not left else target,
-        sum(len(section.points) for section in stored) + (before.points if before else 0),
-        len(stored) + (before.sections if before else 0),
-        sent + (before.bytes if before else 0),
-        time.perf_counter() - began + (before.seconds if before else 0),
-        tuple(left),
-        ends,
+        target if left else _as_it_is_now(connection, target),
+        before.points + sum(len(section.points) for section in stored),
+        before.sections + len(stored),
+        before.bytes + sent,
+        before.seconds + time.perf_counter() - began,
+        _Rest(tuple(left), tuple(near), rest.held if left else (), rest.ends),
     )
     if left and errors == "raise":
         first = left[0]
@@ -248,6 +305,15 @@ def _send(
             result=result,
         )
     return result
+
+
+def _as_it_is_now(connection: Connection, target: Measurement) -> Measurement:
+    try:
+        return connection.measurements.get(uuid=target.uuid)
+    except (ApiError, TransportError, ProtocolError) as exc:
+        # Everything is stored: to raise would make the caller store it once more.
+        warnings.warn(f"everything is stored, but measurement {target.uuid} cannot be shown as it is now: {exc}", stacklevel=5)
+        return target
 
 
 def _points(data: Any, *, channel: int, signals: Mapping[str, Any] | None) -> tuple[Points, bool]:

@@ -78,5 +78,4 @@ def summary(
 def _unit(key: Series) -> str | None:
     if key.data_type != DataType.general_sensor:
         return None
-    sensor = SENSORS.get(int(key.data_id, 16)) if key.data_id else None
-    return sensor.unit if sensor is not None else None
+    return next((sensor.unit for number, sensor in SENSORS.items() if f"{number:04x}" == key.data_id.lower()), None)

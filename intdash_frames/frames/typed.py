@@ -5,13 +5,14 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from intdash_frames.codecs.layout import Values
+from intdash_frames.codecs.layout import Run, Values
 from intdash_frames.codecs.points import Points
 from intdash_frames.codecs.series import SeriesTable
 from intdash_frames.codecs.table import SENSORS, layout_of
@@ -21,7 +22,8 @@ from intdash_frames.model import DataType
 __all__ = ["IDS", "SENSOR_FIELDS", "Typed", "typed"]
 
 IDS = ("measurement_uuid", "channel", "data_id")
-SENSOR_FIELDS = frozenset(field for sensor in SENSORS.values() for field in sensor.fields)
+UNITS = {field: sensor.unit for sensor in SENSORS.values() for field in sensor.fields}
+SENSOR_FIELDS = frozenset(UNITS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,11 +38,9 @@ class Typed:
         Nanoseconds since the epoch.
     series : ndarray of int32, shape (n,)
         Position of each row's ids in `keys`.
-    rows : ndarray of int64, shape (n,)
-        Position of each row among all points.
-    values : pyarrow.Table
+    columns : dict of str to ndarray or pyarrow.ChunkedArray
         The columns of the layout, the physical values of known sensors and, if a payload needs its raw bytes to be given back,
-        ``payload``.
+        ``payload``. Numbers without nulls are numpy arrays that may be written, all else is Arrow.
     undecodable : int
         Rows whose payload does not fit the layout: null columns and a raw ``payload``.
     """
@@ -49,48 +49,60 @@ class Typed:
     keys: SeriesTable
     time_ns: NDArray[np.int64]
     series: NDArray[np.int32]
-    rows: NDArray[np.int64]
-    values: pa.Table
+    columns: dict[str, Any]
     undecodable: int
 
     def __len__(self) -> int:
-        return len(self.rows)
+        return len(self.series)
 
     @property
     def table(self) -> pa.Table:
-        """All as one table: ``time``, `IDS`, then the values."""
+        """All as one table: ``time``, `IDS`, then the columns."""
         keys, series = self.keys, self.series
-        ids = [
-            coded(keys, series, lambda key: key.measurement_uuid),
-            shared(keys, series, lambda key: key.channel),
-            coded(keys, series, lambda key: key.data_id),
-        ]
-        fields = [ENVELOPE.field("time"), *(ENVELOPE.field(name) for name in IDS), *self.values.schema]
-        times = pa.array(self.time_ns).cast(pa.timestamp("ns", "UTC"))
-        return pa.table([times, *ids, *self.values.columns], schema=pa.schema(fields))
+        arrays = {
+            "time": pa.array(self.time_ns).cast(pa.timestamp("ns", "UTC")),
+            "measurement_uuid": coded(keys, series, lambda key: key.measurement_uuid),
+            "channel": shared(keys, series, lambda key: key.channel),
+            "data_id": coded(keys, series, lambda key: key.data_id),
+            **{name: _arrow(column) for name, column in self.columns.items()},
+        }
+        fields = [ENVELOPE.field(name) if name in ("time", *IDS) else _field(name, array.type) for name, array in arrays.items()]
+        return pa.table(list(arrays.values()), schema=pa.schema(fields))
+
+    @property
+    def units(self) -> dict[str, str]:
+        """Units of the columns that are known to have one."""
+        return {name: UNITS[name] for name in self.columns if name in UNITS}
 
     def take(self, order: NDArray[np.int64]) -> Typed:
         """Copy of some rows, in the order of `order`."""
-        return dataclasses.replace(
-            self,
-            time_ns=self.time_ns[order],
-            series=self.series[order],
-            rows=self.rows[order],
-            values=self.values.take(pa.array(order)),
-        )
+        columns = {
+            name: column[order] if isinstance(column, np.ndarray) else column.combine_chunks().take(pa.array(order))
+            for name, column in self.columns.items()
+        }
+        return dataclasses.replace(self, time_ns=self.time_ns[order], series=self.series[order], columns=columns)
 
     def slice(self, start: int, stop: int) -> Typed:
         """Some rows, over the same memory, without the columns that none of them fills."""
-        values = self.values.slice(start, stop - start)
+        columns = {
+            name: column[start:stop] if isinstance(column, np.ndarray) else column.slice(start, stop - start)
+            for name, column in self.columns.items()
+        }
         optional = SENSOR_FIELDS | {"payload"} - set(layout_of(self.data_type).schema.names)
-        empty = [name for name in values.column_names if name in optional and values[name].null_count == len(values)]
-        return dataclasses.replace(
-            self,
-            time_ns=self.time_ns[start:stop],
-            series=self.series[start:stop],
-            rows=self.rows[start:stop],
-            values=values.drop_columns(empty) if empty else values,
-        )
+        columns = {name: column for name, column in columns.items() if name not in optional or not _is_empty(column)}
+        return dataclasses.replace(self, time_ns=self.time_ns[start:stop], series=self.series[start:stop], columns=columns)
+
+
+def _arrow(column: Any) -> Any:
+    return pa.array(column) if isinstance(column, np.ndarray) else column
+
+
+def _field(name: str, type_: pa.DataType) -> pa.Field:
+    return pa.field(name, type_, metadata={"unit": UNITS[name]} if name in UNITS else None)
+
+
+def _is_empty(column: Any) -> bool:
+    return not isinstance(column, np.ndarray) and column.null_count == len(column)
 
 
 def typed(parts: Sequence[Points], keys: SeriesTable, wanted: NDArray[np.bool_], data_type: int | None) -> Typed:
@@ -110,52 +122,41 @@ def typed(parts: Sequence[Points], keys: SeriesTable, wanted: NDArray[np.bool_],
     -------
     Typed
     """
-    layout = layout_of(data_type)
     names = Values.of([key.data_id.encode() for key in keys])
-    schema = layout.schema if "payload" in layout.schema.names else layout.schema.append(pa.field("payload", pa.binary()))
-    batches = []
-    rows, times, series = [np.empty(0, np.int64)], [np.empty(0, np.int64)], [np.empty(0, np.int32)]
-    undecodable = before = 0
-    for part in parts:
-        own = np.flatnonzero(wanted[part.series])
-        if len(own):
-            decoded = layout.decode(part.data, part.offsets, own, part.series, names)
-            columns = {"payload": decoded.payload, **decoded.columns}
-            batches.append(pa.RecordBatch.from_arrays([columns[name] for name in schema.names], schema=schema))
-            rows.append(own + before)
-            times.append(part.time_ns[own])
-            series.append(part.series[own])
-            undecodable += decoded.undecodable
-        before += len(part)
-    values = pa.Table.from_batches(batches, schema)
-    if "payload" not in layout.schema.names and values["payload"].null_count == len(values):
-        values = values.drop_columns(["payload"])
+    runs = [Run(part.data, part.offsets, np.flatnonzero(wanted[part.series]), part.series) for part in parts]
+    decoded = layout_of(data_type).decode_runs(runs, names)
+    columns = decoded.columns
+    if "payload" not in columns and decoded.payload.null_count < len(decoded.payload):
+        columns["payload"] = decoded.payload
     if data_type == DataType.general_sensor:
-        values = _with_sensor_fields(values)
-    return Typed(data_type, keys, np.concatenate(times), np.concatenate(series), np.concatenate(rows), values, undecodable)
+        columns |= _sensor_fields(columns)
+    time_ns = np.concatenate([np.empty(0, np.int64), *(part.time_ns[run.rows] for part, run in zip(parts, runs, strict=True))])
+    series = np.concatenate([np.empty(0, np.int32), *(run.codes[run.rows] for run in runs)])
+    return Typed(data_type, keys, time_ns, series, columns, decoded.undecodable)
 
 
-def _with_sensor_fields(table: pa.Table) -> pa.Table:
-    """Add the physical values of the known sensors that occur; null where a row is of another sensor or length (protocol 6.4).
+def _sensor_fields(columns: dict[str, Any]) -> dict[str, Any]:
+    """Work out the physical values of the known sensors that occur, null where a row is of another sensor (protocol 6.4).
 
     Raw times scale, in that order: division would differ in the last bit from what the server's own signals give.
     """
-    sensor_ids = table["sensor_id"].combine_chunks()
-    for sensor_id in sorted(pc.unique(sensor_ids).to_pylist(), key=lambda value: -1 if value is None else value):
+    sensor_ids, data = pc.fill_null(_arrow(columns["sensor_id"]).cast(pa.int32()), -1), columns["data"].combine_chunks()
+    numbers = np.concatenate([chunk.to_numpy() for chunk in getattr(sensor_ids, "chunks", [sensor_ids])])
+    lengths = pc.fill_null(pc.binary_length(data), -1).to_numpy(zero_copy_only=False)
+    fields: dict[str, Any] = {}
+    for sensor_id in np.unique(numbers).tolist():
         sensor = SENSORS.get(sensor_id)
         if sensor is None:
             continue
-        data = table["data"].combine_chunks()
-        fits = pc.and_(pc.equal(sensor_ids, sensor_id), pc.equal(pc.binary_length(data), 4 * len(sensor.fields)))
-        rows = np.flatnonzero(pc.fill_null(fits, False).to_numpy(zero_copy_only=False))
+        rows = np.flatnonzero((numbers == sensor_id) & (lengths == 4 * len(sensor.fields)))
         bodies = Values.of(data.take(pa.array(rows)))
         span = bodies.data[bodies.offsets[0] : bodies.offsets[-1]]
         raw = np.ascontiguousarray(span).view("<i4").reshape(len(rows), len(sensor.fields))
-        for column, field in enumerate(sensor.fields):
-            values, absent = np.zeros(len(table)), np.ones(len(table), np.bool_)
-            values[rows], absent[rows] = raw[:, column] * sensor.scale, False
-            table = table.append_column(
-                pa.field(field, pa.float64(), metadata={"unit": sensor.unit}),
-                pa.array(values, mask=absent if absent.any() else None),
-            )
-    return table
+        for position, field in enumerate(sensor.fields):
+            values = raw[:, position] * sensor.scale
+            if len(rows) < len(numbers):
+                spread, absent = np.zeros(len(numbers)), np.ones(len(numbers), np.bool_)
+                spread[rows], absent[rows] = values, False
+                values = pa.chunked_array([pa.array(spread, mask=absent)])
+            fields[field] = values
+    return fields

@@ -282,7 +282,7 @@ def _find(columns: Sequence[NumericColumn], name: str) -> NumericColumn:
     found = [each for each in columns if name in (each.short, each.full, each.signal)]
     if not found or (len({each.signal for each in found}) > 1):
         what = "no numeric column is" if not found else "more than one column is"
-        raise UsageError(f"on={name!r}: {what} called so; there are {', '.join(each.full for each in columns[:20])}")
+        raise UsageError(f"on={name!r}: {what} called so; there are {', '.join(each.full for each in (found or columns)[:20])}")
     return found[0]
 
 
@@ -309,5 +309,6 @@ def _check_memory(rows: int, columns: Sequence[NumericColumn], axis: Axis, name:
         values = sum(len(each.time_ns) for each in columns)
         raise UsageError(
             f"{name} has {rows:,} rows for {len(columns)} columns: {needed / 2**20:,.1f} MiB, over max_memory of "
-            f"{axis.max_bytes / 2**20:,.1f} MiB, for {values:,} values; give a coarser every=, on= one of the signals, fewer signals, or a larger max_memory"
+            f"{axis.max_bytes / 2**20:,.1f} MiB, for {values:,} values; give a coarser every=, on= one of the signals, "
+            "fewer signals, or a larger max_memory"
         )
