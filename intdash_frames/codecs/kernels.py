@@ -200,7 +200,7 @@ def _field(buffer, at, end):
     return tag >> 3, wire_type, at, at + length
 
 
-@njit(cache=True, nogil=True, inline="always")
+@njit(cache=True, nogil=True)
 def _copy(source, start, stop, out, at):
     """Copy bytes; returns the position behind them."""
     size = stop - start
@@ -517,19 +517,21 @@ def write_store_points(elapsed_ns, codes, channels, data_types, offsets, data, o
     for row in range(len(elapsed_ns)):
         elapsed, code = elapsed_ns[row], codes[row]
         channel, data_type = channels[code], data_types[code]
-        start, stop = offsets[row], offsets[row + 1]
+        start, stop = np.int64(offsets[row]), np.int64(offsets[row + 1])
         size = stop - start
-        inner = np.int64(0)
-        if elapsed != 0:
-            inner += 1 + _varint_size(elapsed)
-        if channel != 0:
-            inner += 1 + _varint_size(channel)
-        if data_type != 0:
-            inner += 1 + _varint_size(data_type)
-        if size != 0:
-            inner += 1 + _varint_size(size) + size
         out[at] = 0x32
-        at = _put_varint(out, at + 1, inner)
+        length_at = at + 1
+        if size < 90:  # then all fields take less than 128 bytes, and their length is one byte that is filled in afterwards
+            at += 2
+        else:
+            inner = 1 + _varint_size(size) + size
+            if elapsed != 0:
+                inner += 1 + _varint_size(elapsed)
+            if channel != 0:
+                inner += 1 + _varint_size(channel)
+            if data_type != 0:
+                inner += 1 + _varint_size(data_type)
+            at = _put_varint(out, length_at, inner)
         if elapsed != 0:
             out[at] = 0x08
             at = _put_varint(out, at + 1, elapsed)
@@ -543,6 +545,8 @@ def write_store_points(elapsed_ns, codes, channels, data_types, offsets, data, o
             out[at] = 0x22
             at = _put_varint(out, at + 1, size)
             at = _copy(data, start, stop, out, at)
+        if size < 90:
+            out[length_at] = at - length_at - 1
     return at
 
 

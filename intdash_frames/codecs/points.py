@@ -461,7 +461,7 @@ def check_storable(points: Points) -> None:
             f"point {row} has elapsed time {points.time_ns[row]} ns; expected 0 or more: "
             "choose a base time that is not after the first point"
         )
-    for code in np.unique(points.series):
+    for code in np.flatnonzero(np.bincount(points.series)):
         key = points.keys[int(code)]
         for name, value in (("channel", key.channel), ("data type", key.data_type)):
             if value is None or not 0 <= value <= 255:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Interner", "Series", "SeriesTable"]
+__all__ = ["Interner", "Series", "SeriesTable", "number_distinct"]
 
 
 class Series(NamedTuple):
@@ -66,6 +66,33 @@ class SeriesTable:
         if code == len(self._keys):
             self._keys.append(series)
         return code
+
+
+# Up to here a table of all numbers is smaller and twenty times faster than sorting.
+LARGEST_TABLE = 1 << 22
+
+
+def number_distinct(values: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Number the distinct values of a column.
+
+    Parameters
+    ----------
+    values : ndarray of int64, shape (n,)
+        0 or more.
+
+    Returns
+    -------
+    distinct : ndarray of int64
+        Ascending.
+    numbers : ndarray of int64, shape (n,)
+        Position of each value in `distinct`.
+    """
+    if len(values) == 0 or values.max() >= LARGEST_TABLE:
+        distinct, numbers = np.unique(values, return_inverse=True)
+        return distinct, numbers
+    present = np.zeros(int(values.max()) + 1, np.bool_)
+    present[values] = True
+    return np.flatnonzero(present), (np.cumsum(present) - 1)[values]
 
 
 State = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.uint8], NDArray[np.int64]]

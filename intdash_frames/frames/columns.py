@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from intdash_frames.codecs.layout import IdRule, Layout, Tail, Values
 from intdash_frames.codecs.points import Points
-from intdash_frames.codecs.series import Series, SeriesTable
+from intdash_frames.codecs.series import Series, SeriesTable, number_distinct
 from intdash_frames.codecs.table import LAYOUTS, SENSORS, layout_of
 from intdash_frames.errors import PayloadError, UsageError
 from intdash_frames.frames import envelope
@@ -204,7 +204,7 @@ def _series_codes(columns: Mapping[str, pa.Array], number: int, keys: SeriesTabl
         columns["data_id"] if pa.types.is_dictionary(columns["data_id"].type) else _texts(columns["data_id"]).dictionary_encode()
     )
     combined = ids.indices.to_numpy().astype(np.int64) << 8 | channel
-    distinct, inverse = np.unique(combined, return_inverse=True)
+    distinct, inverse = number_distinct(combined)
     texts = ids.dictionary.to_pylist()
     codes = [keys.code(Series("", number, value & 0xFF, str(texts[value >> 8]), str(number))) for value in distinct.tolist()]
     return np.asarray(codes, np.int32)[inverse] if len(combined) else np.empty(0, np.int32)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from intdash_frames.codecs.layout import Values
 from intdash_frames.codecs.points import Points
-from intdash_frames.codecs.series import Series, SeriesTable
+from intdash_frames.codecs.series import Series, SeriesTable, number_distinct
 from intdash_frames.errors import UsageError
 
 __all__ = ["ENVELOPE", "TEXT_CODES", "by_code", "coded", "to_batch", "to_points", "to_table"]
@@ -151,7 +151,7 @@ def _series(keys: SeriesTable, column: dict[str, pa.Array], rows: int) -> NDArra
         if values.min() < 0 or values.max() > 255:
             raise UsageError(f"column {name!r} holds {values.min()} to {values.max()}; expected 0 to 255")
     combined = ((parts[0] * len(ids.dictionary) + parts[3]) << 16) | (parts[1] << 8) | parts[2]
-    distinct, inverse = np.unique(combined, return_inverse=True)
+    distinct, inverse = number_distinct(combined)
     codes = []
     for value in distinct.tolist():
         which, data_type, channel = value >> 16, value >> 8 & 0xFF, value & 0xFF

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from intdash_frames.codecs import kernels
 from intdash_frames.codecs.points import ResponseReader, response_frames
-from intdash_frames.codecs.series import Interner, Series, SeriesTable
+from intdash_frames.codecs.series import Interner, Series, SeriesTable, number_distinct
 from tests.codecs.some_points import points_of
 
 SERIES = Series("uuid", 12, 1, "x", "12")
@@ -123,3 +123,11 @@ def test_answer_of_many_series_is_read_with_all_of_them():
     points = reader.feed(response_frames(points_of(rows)))
     assert list(reader.keys) == [series for _, series, _ in rows]
     assert points.series.tolist() == list(range(3000))
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.lists(st.integers(0, 9) | st.integers(0, 2**40)))
+def test_distinct_values_are_numbered_in_ascending_order(values):
+    distinct, numbers = number_distinct(np.asarray(values, np.int64))
+    assert distinct.tolist() == sorted(set(values))
+    assert [distinct[number] for number in numbers] == values
