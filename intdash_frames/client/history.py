@@ -19,8 +19,9 @@ if TYPE_CHECKING:
 
 __all__ = ["PointsQuery", "Tally", "pages", "points"]
 
-# What is read from the socket before it is decoded: so much that the fixed cost of a batch vanishes, so little that it stays in cache.
-PIECE_BYTES = 1 << 21
+# What is read from the socket before it is decoded. The first pieces are small, so that the first rows come early and a
+# connection that never lives long still gets on; the last ones are so large that the fixed cost of a batch vanishes.
+FIRST_PIECE_BYTES, LARGEST_PIECE_BYTES = 1 << 16, 1 << 22
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +153,7 @@ def _walk(
         else:
             held = list(answer)
             if not answer.in_order:
+                tally.points -= answer.fresh
                 walk.ask_without_limit()
                 continue
             yield iter(held)
@@ -177,30 +179,38 @@ class _Answer:
         self.cut: ConnectionLost | TimedOut | None = None
         self.in_order = True
         self.fresh = 0
+        self._opened = False
 
     def __iter__(self) -> Iterator[Points]:
         question = self._walk.question
         assert question is not None
-        last = np.int64(np.iinfo(np.int64).min)
         try:
-            for batch in self._batches(question):
-                ascending = len(batch) == 0 or bool(batch.time_ns[0] >= last and (np.diff(batch.time_ns) >= 0).all())
-                if not ascending:
-                    if question.limit is not None:
-                        self.in_order = False
-                        return
-                    self._tally.disordered = True
-                    batch = batch.take(np.argsort(batch.time_ns, kind="stable"))
-                last = batch.time_ns[-1]
-                batch = self._new_rows(batch)
-                if len(batch):
-                    self.fresh += len(batch)
-                    self._tally.points += len(batch)
-                    yield batch
+            for batch in self._in_order(question):
+                fresh = self._new_rows(batch)
+                if len(fresh):
+                    self.fresh += len(fresh)
+                    self._tally.points += len(fresh)
+                    yield fresh
         except OutOfOrder:
             self.in_order = False
         except (ConnectionLost, TimedOut) as exc:
+            if not self._opened:  # the transport tried as often as it may
+                raise
             self.cut = exc
+
+    def _in_order(self, question: Question) -> Iterator[Points]:
+        """Give the batches of an answer, each in ascending time; that of a limited answer ends at a step back."""
+        last = np.int64(np.iinfo(np.int64).min)
+        for batch in self._batches(question):
+            if batch.time_ns[0] >= last and (np.diff(batch.time_ns) >= 0).all():
+                last = batch.time_ns[-1]
+                yield batch
+            elif question.limit is not None:
+                raise OutOfOrder("the times of a limited answer decrease; expected ascending times")
+            else:
+                self._tally.disordered = True
+                last = batch.time_ns.max()
+                yield batch.take(np.argsort(batch.time_ns, kind="stable"))
 
     def _new_rows(self, batch: Points) -> Points:
         def identity(row: int) -> tuple[int, bytes]:
@@ -226,8 +236,11 @@ class _Answer:
         reader = ResponseReader(self._keys)
         tally.requests += 1
         with self._connection.transport.stream(request) as stream:
+            self._opened = True
             tally.retries += stream.retries
-            while piece := stream.read(PIECE_BYTES):
+            size = FIRST_PIECE_BYTES
+            while piece := stream.read(size):
+                size = min(2 * size, LARGEST_PIECE_BYTES)
                 tally.bytes += len(piece)
                 untimed = reader.untimed
                 batch = reader.feed(piece)
@@ -237,5 +250,5 @@ class _Answer:
         try:
             reader.finish()
         except RemoteProtocolError as exc:
-            # Without a length header, a closed connection looks like the end. Only the frames tell, so this is a cut like any other.
+            # Without a length header, a closed connection looks like the end. Only the frames tell: a cut like any other.
             raise ConnectionLost(str(exc)) from exc

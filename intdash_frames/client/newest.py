@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import weakref
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
@@ -18,20 +19,24 @@ class HasConnection(Protocol):
 
 
 _newest: list[HasConnection] = []
+# Older ones may come back when a newer one is closed, but nobody keeps them alive for that.
+_older: list[weakref.ref[HasConnection]] = []
 _lock = threading.Lock()
 
 
 def remember(client: HasConnection) -> None:
     """Make a client the newest."""
     with _lock:
+        _older[:] = [each for each in _older if each() is not None] + [weakref.ref(each) for each in _newest]
         _newest[:] = [client]
 
 
 def forget(client: HasConnection) -> None:
     """Say that a client was closed."""
     with _lock:
+        _older[:] = [each for each in _older if each() not in (None, client)]
         if client in _newest:
-            _newest.clear()
+            _newest[:] = [each for each in [_older.pop()()] if each is not None] if _older else []
 
 
 def newest() -> HasConnection | None:

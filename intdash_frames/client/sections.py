@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import enum
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -12,8 +13,8 @@ import numpy as np
 
 from intdash_frames.client import history
 from intdash_frames.codecs.layout import IdRule
-from intdash_frames.codecs.points import Points, store_body
-from intdash_frames.codecs.series import Series
+from intdash_frames.codecs.points import Points, name_points, store_body
+from intdash_frames.codecs.series import Series, SeriesTable
 from intdash_frames.codecs.table import layout_of
 from intdash_frames.errors import ApiError, ConnectFailed, IntdashError, ProtocolError, TransportError
 from intdash_frames.model import IdQuery
@@ -25,12 +26,14 @@ from intdash_frames.transport.retry import is_transient
 if TYPE_CHECKING:
     from intdash_frames.client.connection import Connection
 
-__all__ = ["SECTION_BYTES", "Fate", "Section", "Sender", "split"]
+__all__ = ["SECTION_BYTES", "Fate", "Section", "Sender", "held_before", "split"]
 
-# Large enough that the round trip vanishes, small enough to be sent again without regret; a request has to stay under 2 GB (protocol 4.1).
+# Large enough that the round trip vanishes, small enough to be sent again without regret; 2 GB is the most (protocol 4.1).
 SECTION_BYTES = 8 * 2**20
-# More ids than this are read back together, since each is a part of the URL.
-MOST_IDQ = 40
+# The most that the fields of a store body take: those before the points, and those around a payload (protocol 4.1).
+HEAD_BYTES, POINT_BYTES = 64, 28
+# What the ids of a question may add to its URL [bytes]; many servers take 8 kB in all.
+LONGEST_IDQ = 4096
 
 Row = tuple[int, int | None, int | None, bytes]
 
@@ -40,7 +43,7 @@ class Fate(enum.StrEnum):
 
     STORED = "stored"
     REFUSED = "refused"  # the server said no, or was never reached: nothing of it is there
-    UNKNOWN = "unknown"  # sent, but neither an answer nor a look at what is there came back
+    UNKNOWN = "unknown"  # sent, but neither acknowledged nor found there: it may be, or may still come
 
 
 @dataclass(slots=True)
@@ -60,8 +63,6 @@ class Section:
         Why it is not stored.
     sent_bytes : int
         Body bytes sent, every try counted.
-    held : Counter
-        What the measurement held in this section's range before it was first sent.
     """
 
     serial_number: int
@@ -70,17 +71,20 @@ class Section:
     fate: Fate | None = None
     reason: str = ""
     sent_bytes: int = 0
-    held: Counter[Row] | None = None
+
+    def overlaps(self, other: Section) -> bool:
+        """Say whether the ranges of time of two sections have an instant in common."""
+        ours, others = self.points.time_ns, other.points.time_ns
+        return bool(ours.min() <= others.max() and others.min() <= ours.max())
 
 
 def split(points: Points, *, section_bytes: int) -> Iterator[Points]:
     """Cut points into runs whose store bodies stay under a size; a single larger point makes a run of its own."""
-    # 36 bytes a point is the most that the protobuf fields around a payload take.
-    ends = np.cumsum(np.diff(points.offsets).astype(np.int64) + 36)
+    ends = np.cumsum(np.diff(points.offsets).astype(np.int64) + POINT_BYTES)
     start = 0
     while start < len(points):
         before = int(ends[start - 1]) if start else 0
-        stop = max(start + 1, int(np.searchsorted(ends, before + section_bytes, side="right")))
+        stop = max(start + 1, int(np.searchsorted(ends, before + section_bytes - HEAD_BYTES, side="right")))
         yield points.slice(start, stop)
         start = stop
 
@@ -88,9 +92,9 @@ def split(points: Points, *, section_bytes: int) -> Iterator[Points]:
 class Sender:
     """Stores sections in one measurement.
 
-    A store has no key by which a server would know that it got it twice. So when a section was sent and its answer lost, what the
-    measurement holds in the section's range is read back, and only what is missing is sent. What was there before this sender came
-    is looked at first, so that it is not taken for what was sent.
+    A store has no key by which a server would know that it got it twice. So when a section was sent and its answer lost, what is
+    there in the section's range is read back, and only what is missing is sent. What the measurement held before, and what other
+    sections put into the same range, is not taken for it.
 
     Parameters
     ----------
@@ -98,84 +102,96 @@ class Sender:
     measurement_uuid : str
     basetime_ns : int
         Base time in use, nanoseconds since the epoch.
-    is_new : bool
-        The measurement was made for this and holds nothing.
+    held : sequence of Points
+        What the measurement held before the first section was sent; see `held_before`.
+    stored : iterable of Section
+        What earlier senders stored: those sections at least that overlap one that is still to be sent.
+
+    Notes
+    -----
+    What another writer stores at the same time, equal to the last bit, is taken for ours; and a request that the server carries
+    out only after the answer was given up for lost and looked for comes on top of its repetition.
     """
 
-    def __init__(self, connection: Connection, measurement_uuid: str, basetime_ns: int, *, is_new: bool) -> None:
+    def __init__(
+        self,
+        connection: Connection,
+        measurement_uuid: str,
+        basetime_ns: int,
+        *,
+        held: Sequence[Points] = (),
+        stored: Iterable[Section] = (),
+    ) -> None:
         self._connection, self._uuid, self._basetime_ns = connection, measurement_uuid, basetime_ns
-        self._may_hold = not is_new
-        self._stored: list[Section] = []
-
-    def look(self, points: Points) -> None:
-        """Find out whether the measurement holds anything in the range and of the signals of these points."""
-        if self._may_hold and len(points):
-            found = next(history.points(self._connection, self._query(points), head=1), None)
-            self._may_hold = found is not None
+        self._held = held
+        self._stored = list(stored)
+        # A server that failed one section through all its retries gets one try a section until it takes one again: with a
+        # server that is gone, a long store fails after the waits of one section, and not of each.
+        self._hopeful = True
 
     def send(self, section: Section) -> None:
-        """Store one section, again after transient failures, and write its fate into it.
+        """Store one section, again after failures that may pass, and write its fate into it.
 
         A section whose fate was `Fate.UNKNOWN` is read back before anything is sent.
         """
         policy = self._connection.transport.policy
-        to_send: Points | None = section.points
+        retries = policy.retries if self._hopeful else 0
         tried = 0
         try:
-            if section.held is None:
-                section.held = self._read(section.points) if self._may_hold else Counter()
-            if section.fate is Fate.UNKNOWN:
-                to_send = self._missing(section)
+            to_send = self._missing(section) if section.fate is Fate.UNKNOWN else section.points
             while to_send is not None:
                 failure = self._try(section, to_send)
                 if failure is None:
                     break
                 tried += 1
-                if tried > policy.retries or not (is_transient(failure) or section.reason == _NACK):
-                    return
-                policy.sleep(policy.delay_s(tried, failure))
+                again = tried <= retries and _may_pass(failure)
+                if again:
+                    policy.sleep(policy.delay_s(tried, failure))
                 if section.fate is Fate.UNKNOWN:
                     to_send = self._missing(section)
-            section.fate, section.reason = Fate.STORED, ""
-            self._stored.append(section)
-        except (TransportError, ApiError, ProtocolError) as exc:  # of reading back; the fate is what it was
-            section.fate = section.fate if section.fate is not None else Fate.REFUSED
-            section.reason = f"{section.reason or 'reading back failed'}; {type(exc).__name__}: {exc}"
+                if not again and to_send is not None:
+                    self._hopeful = tried <= retries
+                    return
+        except (TransportError, ApiError, ProtocolError) as exc:  # of reading back; the fate stays unknown
+            section.reason = f"{section.reason}; reading back: {type(exc).__name__}: {exc}"
+            self._hopeful = False
+            return
+        section.fate, section.reason = Fate.STORED, ""
+        self._stored.append(section)
+        self._hopeful = True
 
     def _try(self, section: Section, points: Points) -> IntdashError | None:
         """Send once; None if it was acknowledged, else why not, with the section's fate set."""
         body = store_body(points, measurement_uuid=self._uuid, serial_number=section.serial_number, final=section.final)
+        section.sent_bytes += len(body)
         try:
-            section.sent_bytes += len(body)
-            response = self._connection.transport.send(DATA_STORE.request(body=body))
-            acks = read_acks(response.body)
-        except ConnectFailed as exc:
-            return self._failed(section, Fate.REFUSED, exc)
-        except ApiError as exc:
-            # 429 and 4xx are said before anything is done; behind a 5xx the section may have been kept.
-            return self._failed(section, Fate.UNKNOWN if exc.status >= 500 else Fate.REFUSED, exc)
-        except (TransportError, ProtocolError) as exc:
-            return self._failed(section, Fate.UNKNOWN, exc)
-        if any(ack.result_code != ResultCode.OK for ack in acks):
-            section.fate, section.reason = Fate.REFUSED, _NACK
-            return ApiError(200, f"{DATA_STORE.method} {DATA_STORE.path}", _NACK)
+            self._deliver(body)
+        except (ApiError, TransportError, ProtocolError) as exc:
+            # Once its fate was unknown, a later refusal does not make it known: an earlier try may have left a part.
+            is_unknown = section.fate is Fate.UNKNOWN or _may_be_kept(exc)
+            section.fate = Fate.UNKNOWN if is_unknown else Fate.REFUSED
+            section.reason = f"{type(exc).__name__}: {exc}"
+            return exc
         return None
 
-    def _failed(self, section: Section, fate: Fate, exc: IntdashError) -> IntdashError:
-        # Once its fate was unknown, a later refusal does not make it known.
-        section.fate = Fate.UNKNOWN if section.fate is Fate.UNKNOWN else fate
-        section.reason = f"{type(exc).__name__}: {exc}"
-        return exc
+    def _deliver(self, body: bytes) -> None:
+        acks = read_acks(self._connection.transport.send(DATA_STORE.request(body=body)).body)
+        if any(ack.result_code != ResultCode.OK for ack in acks):
+            raise ApiError(200, f"{DATA_STORE.method} {DATA_STORE.path}", "the server says that it did not take the section")
 
     def _missing(self, section: Section) -> Points | None:
         """Read back and give the points of a section that are not there; None if all are."""
-        there = self._read(section.points)
-        there.subtract(section.held or Counter())
-        for other in self._stored:  # neighbours may share the instants at the border
-            if _overlap(other.points, section.points):
-                there.subtract(_rows(other.points))
+        low, high = int(section.points.time_ns.min()), int(section.points.time_ns.max())
+        there: Counter[Row] = Counter()
+        for batch in _read(self._connection, self._uuid, self._basetime_ns, [section.points]):
+            there.update(_rows(batch))
+        for before in self._held:
+            there.subtract(_rows(_within(before, low, high)))
+        for other in self._stored:
+            if other.overlaps(section):  # neighbours may share the instants at their border
+                there.subtract(_rows(_within(other.points, low, high)))
         missing = []
-        for row, identity in enumerate(_identities(section.points)):
+        for row, identity in enumerate(_rows(section.points)):
             if there[identity] > 0:
                 there[identity] -= 1
             else:
@@ -185,40 +201,80 @@ class Sender:
         # The end of the measurement is said with the section, so a final one is sent again even if nothing of it is missing.
         return section.points.take(np.asarray(missing, np.int64))
 
-    def _query(self, points: Points) -> history.PointsQuery:
-        codes = np.unique(points.series).tolist()
-        idq = tuple(_idq(points.keys[code]) for code in codes) if len(codes) <= MOST_IDQ else ()
-        times = points.time_ns
-        return history.PointsQuery(
-            self._uuid, self._basetime_ns + int(times.min()), self._basetime_ns + int(times.max()) + 1, idq
-        )
 
-    def _read(self, points: Points) -> Counter[Row]:
-        """Count the rows that the measurement holds in the range of these points; times since the base time."""
-        rows: Counter[Row] = Counter()
-        for batch in history.points(self._connection, self._query(points)):
-            rows.update(_identities(batch, self._basetime_ns))
-        return rows
+def held_before(connection: Connection, measurement_uuid: str, basetime_ns: int, sections: Sequence[Section]) -> list[Points]:
+    """Read what a measurement holds in the range and of the types and channels of what is going to be sent.
 
+    Returns
+    -------
+    list of Points
+        Times since the base time.
 
-_NACK = "the server answered that it did not take the section"
-
-
-def _idq(key: Series) -> str:
-    """Ask for a series; by any id where the payload holds none, since what a server calls it is its own choice (protocol 8)."""
-    has_id = layout_of(key.data_type).id_rule is not IdRule.FIXED
-    return IdQuery(key.data_type or 0, key.channel or 0, key.data_id if has_id else "*").text
+    Raises
+    ------
+    IntdashError
+        If it cannot be read; nothing was sent.
+    """
+    parts = [section.points for section in sections]
+    return list(_read(connection, measurement_uuid, basetime_ns, parts)) if parts else []
 
 
-def _identities(points: Points, basetime_ns: int = 0) -> Iterator[Row]:
+def _read(connection: Connection, measurement_uuid: str, basetime_ns: int, parts: Sequence[Points]) -> Iterator[Points]:
+    """Read what is there in the range, and of the types and channels, of some points."""
+    series = {key for part in parts for key in _named(part)}
+    low = min(int(part.time_ns.min()) for part in parts)
+    high = max(int(part.time_ns.max()) for part in parts)
+    query = history.PointsQuery(measurement_uuid, basetime_ns + low, basetime_ns + high + 1, _idq(series))
+    channels = {(key.data_type, key.channel) for key in series}
+    for batch in history.points(connection, query):
+        wanted = np.asarray([(key.data_type, key.channel) in channels for key in batch.keys], np.bool_)[batch.series]
+        ours = batch if wanted.all() else batch.take(np.flatnonzero(wanted))
+        yield dataclasses.replace(ours, time_ns=ours.time_ns - basetime_ns)
+
+
+def _named(points: Points) -> SeriesTable:
+    """Name points as a server will: by their payloads, whatever the frame that they came from calls them."""
+    channels = np.asarray([key.channel for key in points.keys], np.int64)[points.series]
+    types = np.asarray([key.data_type for key in points.keys], np.int64)[points.series]
+    return name_points(points.time_ns, channels, types, points.data, points.offsets, "").keys
+
+
+def _idq(series: Iterable[Series]) -> tuple[str, ...]:
+    """Ask for series one by one, by channel if they are many, or for everything.
+
+    A series whose payload holds no id is asked for by any id, since what a server calls it is its own choice (protocol 8).
+    """
+
+    def asked(key: Series, *, by_id: bool) -> str:
+        by_id = by_id and layout_of(key.data_type).id_rule in (IdRule.NUMBER, IdRule.NAME)
+        return IdQuery(key.data_type or 0, key.channel or 0, key.data_id if by_id else "*").text
+
+    for by_id in (True, False):
+        found = sorted({asked(key, by_id=by_id) for key in series})
+        if sum(3 * len(each.encode()) + len("&idq=") for each in found) <= LONGEST_IDQ:  # quoting may triple it
+            return tuple(found)
+    return ()
+
+
+def _may_be_kept(failure: IntdashError) -> bool:
+    """Say whether a section may be there although sending it failed.
+
+    Not where no connection was made; and 429, 4xx and a negative acknowledgement are said before anything is done.
+    """
+    return failure.status >= 500 if isinstance(failure, ApiError) else not isinstance(failure, ConnectFailed)
+
+
+def _may_pass(failure: IntdashError) -> bool:
+    """Say whether another try makes sense; a section that was not taken (behind a status 200) may be, a little later."""
+    return is_transient(failure) or (isinstance(failure, ApiError) and failure.status == 200)
+
+
+def _within(points: Points, low_ns: int, high_ns: int) -> Points:
+    return points.take(np.flatnonzero((points.time_ns >= low_ns) & (points.time_ns <= high_ns)))
+
+
+def _rows(points: Points) -> Iterator[Row]:
+    """Give what tells a stored point from others; only where an answer was lost."""
     for row in range(len(points)):
         key = points.keys[int(points.series[row])]
-        yield int(points.time_ns[row]) - basetime_ns, key.data_type, key.channel, points.payload(row)
-
-
-def _rows(points: Points) -> Counter[Row]:
-    return Counter(_identities(points))
-
-
-def _overlap(one: Points, other: Points) -> bool:
-    return bool(one.time_ns.min() <= other.time_ns.max() and other.time_ns.min() <= one.time_ns.max())
+        yield int(points.time_ns[row]), key.data_type, key.channel, points.payload(row)
