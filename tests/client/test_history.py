@@ -159,7 +159,7 @@ def test_a_read_that_is_cut_anywhere_loses_and_repeats_nothing(
     for at, times in cuts:
         server.inject(Fault.cut_body(at, times, path=READ))
     tally = Tally()
-    with patch.object(history, "PIECE_BYTES", piece_bytes):
+    with patch.multiple(history, FIRST_PIECE_BYTES=piece_bytes, LARGEST_PIECE_BYTES=piece_bytes):
         found = pairs_of(*history.points(connection, query, head=head, tally=tally))
     server._faults._armed.clear()
     assert found == in_time_order(pairs)[:head]
@@ -176,7 +176,7 @@ def test_rows_that_come_again_after_a_cut_are_counted_and_not_given(peer: Loopba
     whole = frames(PAIRS)
     peer.answers = [answer(200, whole, sent=len(frames(PAIRS[:4])) + 3), answer(200, frames(PAIRS[3:]))]
     tally = Tally()
-    with client_of(peer) as connection, patch.object(history, "PIECE_BYTES", 1):
+    with client_of(peer) as connection, patch.multiple(history, FIRST_PIECE_BYTES=1, LARGEST_PIECE_BYTES=1):
         assert pairs_of(*history.points(connection, EVER, tally=tally)) == PAIRS
     assert [each["start"] for each in questions(peer)] == [[to_iso(BASETIME_NS)], [to_iso(BASETIME_NS + 9)]]
     assert (tally.points, tally.retries, tally.requests, tally.duplicates) == (6, 1, 2, 1)
@@ -195,7 +195,10 @@ def test_every_way_for_an_answer_to_end_early_is_a_cut(peer: Loopback, cut: str)
     }[cut]
     peer.answers = [first, answer(200, frames(PAIRS[3:]))]
     tally = Tally()
-    with client_of(peer, timeout=(5, 0.5 if cut == "silence" else 30)) as connection, patch.object(history, "PIECE_BYTES", 64):
+    with (
+        client_of(peer, timeout=(5, 0.5 if cut == "silence" else 30)) as connection,
+        patch.multiple(history, FIRST_PIECE_BYTES=64, LARGEST_PIECE_BYTES=64),
+    ):
         assert pairs_of(*history.points(connection, EVER, tally=tally)) == PAIRS
     assert (tally.retries, tally.requests) == (1, 2)
 
@@ -210,7 +213,7 @@ def test_when_the_tries_are_used_up_the_cut_is_raised_after_what_was_read(peer: 
     ]
     found: list[Pair] = []
     tally = Tally()
-    with client_of(peer) as connection, patch.object(history, "PIECE_BYTES", 1):
+    with client_of(peer) as connection, patch.multiple(history, FIRST_PIECE_BYTES=1, LARGEST_PIECE_BYTES=1):
         reading = history.points(connection, EVER, tally=tally)
         with pytest.raises(ConnectionLost, match="ended before the answer did"):
             found.extend(pair for batch in reading for pair in pairs_of(batch))
@@ -330,7 +333,7 @@ def test_a_limited_answer_out_of_order_is_dropped_and_everything_asked_for(peer:
 def test_points_of_a_dropped_answer_are_not_counted(peer: Loopback) -> None:
     peer.answers = [answer(200, frames([(3, 1), (9, 2), (6, 3)])), answer(200, frames(PAIRS))]
     tally = Tally()
-    with client_of(peer) as connection, patch.object(history, "PIECE_BYTES", 1):
+    with client_of(peer) as connection, patch.multiple(history, FIRST_PIECE_BYTES=1, LARGEST_PIECE_BYTES=1):
         assert pairs_of(*history.points(connection, EVER, head=6, tally=tally)) == PAIRS
     assert tally.points == 6
 
@@ -349,7 +352,7 @@ def test_an_answer_without_limit_out_of_order_is_given_and_said_to_be(peer: Loop
     mixed = [(3, 1), (9, 2), (6, 3), (6, 3), (9, 9), (2, 0)]
     peer.answers = [answer(200, frames(mixed))]
     tally = Tally()
-    with client_of(peer) as connection, patch.object(history, "PIECE_BYTES", piece_bytes):
+    with client_of(peer) as connection, patch.multiple(history, FIRST_PIECE_BYTES=piece_bytes, LARGEST_PIECE_BYTES=piece_bytes):
         batches = list(history.points(connection, EVER, tally=tally))
     assert Counter(pairs_of(*batches)) == Counter(mixed)
     assert all((np.diff(batch.time_ns) >= 0).all() for batch in batches)
@@ -360,7 +363,11 @@ def test_an_answer_without_limit_out_of_order_is_given_and_said_to_be(peer: Loop
 def test_an_answer_out_of_order_cannot_be_continued_after_a_cut(peer: Loopback) -> None:
     mixed = frames([(3, 1), (9, 2), (6, 3), (6, 3)])
     peer.answers = [answer(200, mixed, sent=len(mixed) - 1)]
-    with client_of(peer) as connection, patch.object(history, "PIECE_BYTES", 1), pytest.raises(ConnectionLost):
+    with (
+        client_of(peer) as connection,
+        patch.multiple(history, FIRST_PIECE_BYTES=1, LARGEST_PIECE_BYTES=1),
+        pytest.raises(ConnectionLost),
+    ):
         list(history.points(connection, EVER))
     assert len(peer.seen) == 1
 
@@ -385,7 +392,8 @@ def test_a_read_that_is_given_up_closes_its_answer(connection: Connection, monke
             open_answers -= 1
 
     monkeypatch.setattr(connection.transport, "stream", watched)
-    monkeypatch.setattr(history, "PIECE_BYTES", 1)
+    monkeypatch.setattr(history, "FIRST_PIECE_BYTES", 1)
+    monkeypatch.setattr(history, "LARGEST_PIECE_BYTES", 1)
     reading = history.points(connection, query, head=limit)
     assert len(next(reading)) == 1
     assert open_answers == (1 if limit is None else 0)
@@ -396,6 +404,6 @@ def test_a_read_that_is_given_up_closes_its_answer(connection: Connection, monke
 
 def test_reading_goes_on_while_the_measurement_is_read_again(connection: Connection) -> None:
     query = stored(connection, [(each, each) for each in range(1000)])
-    with patch.object(history, "PIECE_BYTES", 4096):
+    with patch.multiple(history, FIRST_PIECE_BYTES=4096, LARGEST_PIECE_BYTES=4096):
         both = zip(history.points(connection, query), history.points(connection, query), strict=True)
         assert all(pairs_of(one) == pairs_of(other) for one, other in both)

@@ -49,7 +49,8 @@ SINKS: dict[str, Callable[[idf.Frames], Any]] = {
 @pytest.fixture(autouse=True)
 def _small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
     """Read answers in pieces that are small against the bodies here: what came of a piece before a cut is lost with it."""
-    monkeypatch.setattr(history, "PIECE_BYTES", 1 << 16)
+    monkeypatch.setattr(history, "FIRST_PIECE_BYTES", 1 << 16)
+    monkeypatch.setattr(history, "LARGEST_PIECE_BYTES", 1 << 16)
 
 
 @pytest.fixture(scope="module")
