@@ -28,8 +28,9 @@ check: $(VENV)/.made-dev
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports
 
+# `make bench BENCH=--quick` takes half a minute.
 bench: $(VENV)/.made-dev $(INTEROP)/.made
-	$(VENV)/bin/python -m tests.benchmarks.bench
+	$(VENV)/bin/python -m tests.benchmarks.bench $(BENCH)
 
 # The vendor's SDK lives apart: it must not choose the versions that the package is tested with.
 interop: $(INTEROP)/.made

@@ -1,0 +1,36 @@
+"""The benchmark runs and says the same of both sides; how fast anything is, is not asked."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.benchmarks.bench import REFERENCE, Options, Row, line, run
+
+SMALL = Options(sizes=(2000,), parts=("decode", "store_encode", "end_to_end"), our_runs=2, reference_runs=(1,))
+
+
+@pytest.mark.skipif(not (REFERENCE.parents[1] / ".made").exists(), reason="the vendor's SDK is not installed: run `make interop`")
+def test_a_small_run_has_a_row_for_each_comparison(tmp_path: Path) -> None:
+    out, shown = tmp_path / "made" / "benchmark.json", list[str]()
+    run(SMALL, out, shown.append)
+    report = json.loads(out.read_text())
+    assert {"machine", "options", "rows"} == report.keys()
+    assert [row["what"] for row in report["rows"]] == [
+        "decode, reference / ours",
+        "store-encode, reference / ours",
+        "end to end, reference / ours",
+        "end to end, ours / plain download",
+    ]
+    assert all(row["value"] > 0 and row["points"] == 2000 for row in report["rows"])
+    assert len(shown) == 1 + len(report["rows"])
+
+
+@pytest.mark.parametrize(
+    ("value", "target", "met"),
+    [(100.0, ">= 100", True), (99.9, ">= 100", False), (2.5, "<= 2.5", True), (2.6, "<= 2.5", False), (1.0, "", None)],
+)
+def test_a_target_is_reached_or_missed(value: float, target: str, met: bool | None) -> None:
+    row = Row("decode", 10, "1 ms", "2 ms", value, target)
+    assert row.met is met
+    assert ("MISSED" in line(row)) is (met is False)
