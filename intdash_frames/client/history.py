@@ -20,8 +20,9 @@ if TYPE_CHECKING:
 __all__ = ["PointsQuery", "Tally", "pages", "points"]
 
 # What is read from the socket before it is decoded. The first pieces are small, so that the first rows come early and a
-# connection that never lives long still gets on; the last ones are so large that the fixed cost of a batch vanishes.
-FIRST_PIECE_BYTES, LARGEST_PIECE_BYTES = 1 << 16, 1 << 22
+# connection that never lives long still gets on; the last ones are so large that the fixed cost of a batch vanishes, and so small
+# that they stay in the cache (4 MiB took a third longer to decode).
+FIRST_PIECE_BYTES, LARGEST_PIECE_BYTES = 1 << 16, 1 << 20
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,6 +36,7 @@ __all__ = [
     "find_undecodable_text",
     "gather_heads",
     "gather_tails",
+    "group_rows",
     "intern_payload_ids",
     "join_payloads",
     "locate_heads",
@@ -69,6 +70,8 @@ UNDECODABLE = 2  # it does not fit the layout
 # protobuf cannot carry a message of 2 GiB or more, so a longer frame is a lie and not data.
 MAX_FRAME = 2**31 - 1
 NS = 1_000_000_000
+# Series that one call tells apart at a glance; a power of two, half of it used at most.
+MEMO_SLOTS = 1024
 # The whole seconds that, with any nanoseconds behind them, are an int64 of nanoseconds.
 MIN_SECONDS, MAX_SECONDS = -9_223_372_036, 9_223_372_035
 
@@ -330,6 +333,8 @@ def read_response_frames(buffer, at, end, row, time_ns, codes, offsets, data, st
     """
     slots, tags, hashes, bounds, arena, counters = state
     filled = offsets[row]
+    memo, remembered = np.zeros(32 * MEMO_SLOTS, np.uint8), 0
+    last_uuid, last_uuid_end, uuid_changes = np.int64(0), np.int64(0), np.int64(0)
     while end - at >= 8:
         length = _word(buffer, at)
         if length < 0 or length > MAX_FRAME:
@@ -365,9 +370,37 @@ def read_response_frames(buffer, at, end, row, time_ns, codes, offsets, data, st
                 uuid, uuid_end = start, past
         if not (0 <= nanos < NS and MIN_SECONDS <= seconds <= MAX_SECONDS):
             return row, at, BAD_TIME
-        code = _intern(slots, tags, hashes, bounds, arena, counters, buffer, 0, kind, kind_end, name, name_end, uuid, uuid_end)
+        if uuid_end - uuid != last_uuid_end - last_uuid or not _same(buffer, uuid, buffer, last_uuid, last_uuid_end):
+            last_uuid, last_uuid_end, uuid_changes = uuid, uuid_end, uuid_changes + 1
+        # Fields 2 and 3 mostly stand side by side in at most 24 bytes, from the length of the one to the end of the other. Three
+        # words of them, their size and the number of the uuid are the whole key, so a match here needs no look at the dictionary.
+        code, slot, size = np.int64(-1), np.int64(-1), name_end - kind + 1
+        if 8 <= size <= 24 and name == kind_end + 2 and _byte(buffer, kind - 1) == kind_end - kind and uuid_changes < 1 << 22:
+            first, middle, last = _word(buffer, kind - 1), _word(buffer, kind - 1 + min(8, size - 8)), _word(buffer, name_end - 8)
+            mark = uuid_changes << 8 | size
+            mixed = (first ^ (middle << 21) ^ (last * 0x2127599BF4325C37)) * 0x2127599BF4325C37
+            slot = ((mixed >> 33) & (MEMO_SLOTS - 1)) << 5
+            while True:
+                found = _word(memo, slot + 24)
+                different = (_word(memo, slot) ^ first) | (_word(memo, slot + 8) ^ middle) | (_word(memo, slot + 16) ^ last)
+                if (different | ((found >> 32) ^ mark)) == 0:
+                    code = found & 0xFFFFFFFF
+                    break
+                if found == 0:
+                    break
+                slot = (slot + 32) & (32 * MEMO_SLOTS - 1)
         if code < 0:
-            return row, at, NEED_SPACE
+            code = _intern(
+                slots, tags, hashes, bounds, arena, counters, buffer, 0, kind, kind_end, name, name_end, uuid, uuid_end
+            )
+            if code < 0:
+                return row, at, NEED_SPACE
+            if slot >= 0 and remembered < MEMO_SLOTS // 2:
+                remembered += 1
+                _put_word(memo, slot, first)
+                _put_word(memo, slot + 8, middle)
+                _put_word(memo, slot + 16, last)
+                _put_word(memo, slot + 24, mark << 32 | code)
         if not timed:
             untimed[0] += 1
         time_ns[row] = seconds * NS + nanos
@@ -710,6 +743,10 @@ def intern_payload_ids(first, channels, data_types, offsets, data, id_kinds, id_
 def _utf8_end(data, at, end):
     """Position of the first byte that is not valid UTF-8, or `end` (Unicode 15, table 3-7)."""
     while at < end:
+        while end - at >= 8 and _word(data, at) & -0x7F7F7F7F7F7F7F80 == 0:  # the top bits of eight bytes
+            at += 8
+        if at == end:
+            return end
         lead = data[at]
         if lead < 0x80:
             at += 1
@@ -785,15 +822,37 @@ def find_undecodable_text(data, offsets, rows, starts, head_size, marks):
 
 
 @njit(cache=True, nogil=True)
+def group_rows(groups, codes, bounds, rows):
+    """Sort the positions of rows by group, keeping their order within each.
+
+    ``groups[codes[row]]`` is the group of a row; group g gets ``rows[bounds[g]:bounds[g + 1]]``. `bounds` has a place more than
+    there are groups.
+    """
+    bounds[:] = 0
+    for row in range(len(codes)):
+        bounds[groups[codes[row]] + 1] += 1
+    for group in range(1, len(bounds)):
+        bounds[group] += bounds[group - 1]
+    filled = bounds.copy()
+    for row in range(len(codes)):
+        group = groups[codes[row]]
+        rows[filled[group]] = row
+        filled[group] += 1
+
+
+@njit(cache=True, nogil=True)
 def gather_heads(data, starts, marks, head_size, out):
     """Copy the fixed fields of each payload side by side; zeros where it is undecodable."""
     at = 0
     for i in range(len(starts)):
+        start = starts[i]
         if marks[i] == UNDECODABLE:
             for j in range(head_size):
                 out[at + j] = 0
+        elif head_size <= 8 and start + 8 <= len(data) and at + 8 <= len(out):
+            _put_word(out, at, _word(data, start))  # what is too much is overwritten by the next row
         else:
-            _copy(data, starts[i], starts[i] + head_size, out, at)
+            _copy(data, start, start + head_size, out, at)
         at += head_size
 
 

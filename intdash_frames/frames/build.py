@@ -17,7 +17,7 @@ from intdash_frames.errors import UsageError
 from intdash_frames.frames.attributes import FrozenDict, freeze
 from intdash_frames.frames.envelope import ENVELOPE, TEXT_CODES, by_code
 from intdash_frames.frames.sources import Bound
-from intdash_frames.frames.typed import IDS, Typed, typed
+from intdash_frames.frames.typed import IDS, Typed, typed, typed_groups
 from intdash_frames.model import DataType, SignalKey
 
 if TYPE_CHECKING:
@@ -100,14 +100,9 @@ def by_type(parts: Sequence[Points]) -> dict[Kind, Typed]:
     if not parts:
         return {}
     keys = parts[0].keys
-    kinds, names = by_code(keys, kind_of)
-    occurs = _occurring(parts, keys)
-    tables = {}
-    for number, kind in enumerate(names):
-        wanted = (kinds == number) & occurs
-        if wanted.any():
-            tables[kind] = typed(parts, keys, wanted, int(kind) if isinstance(kind, int) else None)
-    return tables
+    groups, kinds = by_code(keys, kind_of)
+    tables = typed_groups(parts, keys, groups, [int(kind) if isinstance(kind, int) else None for kind in kinds])
+    return {kind: table for kind, table in zip(kinds, tables, strict=True) if len(table)}
 
 
 def by_signal(tables: Mapping[Kind, Typed], codes: NDArray[np.int32]) -> dict[int, Typed]:

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from intdash_frames.codecs import kernels
 from intdash_frames.codecs.layout import Run, Values
 from intdash_frames.codecs.points import Points
 from intdash_frames.codecs.series import SeriesTable
@@ -19,7 +20,7 @@ from intdash_frames.codecs.table import SENSORS, layout_of
 from intdash_frames.frames.envelope import ENVELOPE, coded, shared
 from intdash_frames.model import DataType
 
-__all__ = ["IDS", "SENSOR_FIELDS", "Typed", "typed"]
+__all__ = ["IDS", "SENSOR_FIELDS", "Typed", "typed", "typed_groups"]
 
 IDS = ("measurement_uuid", "channel", "data_id")
 UNITS = {field: sensor.unit for sensor in SENSORS.values() for field in sensor.fields}
@@ -122,16 +123,49 @@ def typed(parts: Sequence[Points], keys: SeriesTable, wanted: NDArray[np.bool_],
     -------
     Typed
     """
+    return _decoded(parts, [np.flatnonzero(wanted[part.series]) for part in parts], keys, data_type)
+
+
+def typed_groups(
+    parts: Sequence[Points], keys: SeriesTable, groups: NDArray[np.int32], data_types: Sequence[int | None]
+) -> list[Typed]:
+    """Decode all points, in groups of one data type each.
+
+    Parameters
+    ----------
+    parts : sequence of Points
+    keys : SeriesTable
+    groups : ndarray of int32
+        Group by series code.
+    data_types : sequence of int or None
+        By group.
+
+    Returns
+    -------
+    list of Typed
+        A group without points is empty.
+    """
+    rows: list[list[NDArray[np.int64]]] = [[] for _ in data_types]
+    for part in parts:
+        bounds, order = np.empty(len(data_types) + 1, np.int64), np.empty(len(part), np.int64)
+        kernels.group_rows(groups, part.series, bounds, order)
+        for group, own in enumerate(rows):
+            own.append(order[bounds[group] : bounds[group + 1]])
+    return [_decoded(parts, own, keys, data_type) for own, data_type in zip(rows, data_types, strict=True)]
+
+
+def _decoded(parts: Sequence[Points], rows: Sequence[NDArray[np.int64]], keys: SeriesTable, data_type: int | None) -> Typed:
+    """Decode some rows of each batch."""
     names = Values.of([key.data_id.encode() for key in keys])
-    runs = [Run(part.data, part.offsets, np.flatnonzero(wanted[part.series]), part.series) for part in parts]
+    runs = [Run(part.data, part.offsets, own, part.series) for part, own in zip(parts, rows, strict=True)]
     decoded = layout_of(data_type).decode_runs(runs, names)
     columns = decoded.columns
     if "payload" not in columns and decoded.payload.null_count < len(decoded.payload):
         columns["payload"] = decoded.payload
     if data_type == DataType.general_sensor:
         columns |= _sensor_fields(columns)
-    time_ns = np.concatenate([np.empty(0, np.int64), *(part.time_ns[run.rows] for part, run in zip(parts, runs, strict=True))])
-    series = np.concatenate([np.empty(0, np.int32), *(run.codes[run.rows] for run in runs)])
+    time_ns = np.concatenate([np.empty(0, np.int64), *(part.time_ns[own] for part, own in zip(parts, rows, strict=True))])
+    series = np.concatenate([np.empty(0, np.int32), *(part.series[own] for part, own in zip(parts, rows, strict=True))])
     return Typed(data_type, keys, time_ns, series, columns, decoded.undecodable)
 
 

@@ -415,3 +415,42 @@ def test_join_of_nothing_is_empty():
     assert len(Points.concat([], keys)) == 0
     assert Points.concat([], keys).keys is keys
     assert bytes(response_frames(Points.empty(keys))) == b""
+
+
+def framed(*fields):
+    """One frame of an answer from ready-made fields."""
+    message = b"".join(fields)
+    return len(message).to_bytes(8, "little") + message
+
+
+def test_ids_whose_bytes_run_together_alike_are_told_apart():
+    # Both lengths of field 2 take two bytes, and everything behind them is the same: only the lengths say where it ends.
+    rest = b"1\x1a\x052\x1a\x02ab" + b"*\x01u"
+    body = framed(b"\x12\x81\x00", rest) + framed(b"\x12\x84\x00", rest)
+    points = ResponseReader().feed(body * 2)
+    assert points.series.tolist() == [0, 1, 0, 1]
+    assert [(key.type_text, key.data_id) for key in points.keys] == [("1", "2\x1a\x02ab"), ("1\x1a\x052", "ab")]
+
+
+@settings(deadline=None, max_examples=40)
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(["u", "v" * 36, "w" * 36]),
+            st.sampled_from(["", "ab", "speed", "x" * 17, "y" * 40]),
+            st.integers(0, 3),
+        )
+    )
+)
+def test_ids_are_read_whatever_order_measurements_and_series_come_in(rows):
+    body = b"".join(
+        framed(
+            b"\x12\x0211",
+            b"\x1a" + bytes([len(data_id) + 2]) + f"{channel}/{data_id}".encode(),
+            b"*" + bytes([len(uuid)]) + uuid.encode(),
+        )
+        for uuid, data_id, channel in rows
+    )
+    points = ResponseReader().feed(body)
+    seen = [] if points is None else [points.keys[code] for code in points.series]
+    assert [(key.measurement_uuid, key.data_id, key.channel) for key in seen] == rows

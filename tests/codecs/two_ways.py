@@ -70,11 +70,17 @@ def _load_plain():
         patch.setattr(numba.extending, "intrinsic", lambda function: function)
         spec.loader.exec_module(module)
 
+    def eight(array, at):
+        if isinstance(array, np.ndarray):  # working memory that a kernel made for itself
+            assert 0 <= at <= len(array) - 8
+            return array[at : at + 8]
+        return array.word(at)
+
     def put_word(array, at, value):
-        array.word(at)[:] = np.frombuffer(int(value).to_bytes(8, "little", signed=True), np.uint8)
+        eight(array, at)[:] = np.frombuffer(int(value).to_bytes(8, "little", signed=True), np.uint8)
 
     module._byte = lambda array, at: np.int64(array[at])
-    module._word = lambda array, at: np.int64(int.from_bytes(array.word(at).tobytes(), "little", signed=True))
+    module._word = lambda array, at: np.int64(int.from_bytes(eight(array, at).tobytes(), "little", signed=True))
     module._put_word = put_word
     return module
 
