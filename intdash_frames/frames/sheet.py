@@ -70,7 +70,7 @@ def sheet_of(data: Any) -> Sheet:
     if isinstance(data, (pd.DataFrame, pd.Series)):
         return _pandas_sheet(data)
     if hasattr(data, "__arrow_c_stream__"):
-        return _arrow_sheet(pa.table(data))
+        return _arrow_sheet(data if isinstance(data, pa.Table) else pa.table(data))
     raise UsageError(
         f"{type(data).__name__} cannot be stored; expected a pandas or polars frame, an Arrow table, or an object with "
         "__arrow_c_stream__"

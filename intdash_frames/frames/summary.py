@@ -61,12 +61,13 @@ def summary(
     frame = pd.DataFrame(rows, columns=columns)
     for name in ("first", "last"):
         frame[name] = pd.DatetimeIndex(frame[name].to_numpy(np.int64).view("M8[ns]")).tz_localize("UTC").tz_convert(tz)
+    text = pd.Series([""]).dtype  # pandas 2 has no text type of its own, and as "str" would write "None"
     return frame.astype(
         {
-            "type": "str",
-            "id": "str",
-            "label": "str",
-            "unit": "str",
+            "type": text,
+            "id": text,
+            "label": text,
+            "unit": text,
             "channel": "UInt8",
             "points": "int64",
             "rate_hz": "float64",
