@@ -1,10 +1,15 @@
-"""The body of ``GET /api/v1/data``, made in windows of time so that memory stays bounded and the first bytes leave early."""
+"""The body of ``GET /api/v1/data``, made in parts so that memory stays bounded and the first bytes leave early.
+
+Where points came in the order of time, one query streams them. Where they did not, or are large, the range is cut into windows of
+time, and each window is a query of its own.
+"""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Generator, Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
 import duckdb
 import numpy as np
@@ -19,10 +24,14 @@ from intdash_frames.timebase import INT64_MAX
 
 __all__ = ["Answer", "data_answer"]
 
-# About what a socket takes in a few milliseconds: smaller windows pay more for each query, larger ones delay the first bytes.
-WINDOW_POINTS = 65_536
-# A window of large payloads (pictures) is cut by bytes instead, so that a few windows in flight stay far below 100 MB.
-WINDOW_BYTES = 16 * 2**20
+# Some ten megabytes of body: smaller parts pay more for each query and each list of series, larger ones delay the first bytes.
+PART_POINTS = 131_072
+# Parts of large payloads (pictures) are cut by bytes instead, so that a few of them in flight stay far below 100 MB.
+PART_BYTES = 16 * 2**20
+# A stream cannot be cut by bytes: its parts get fewer points the larger a payload of the measurement may be. DuckDB reads up to
+# eight parts ahead, so they are smaller; with fewer points than this, windows are faster.
+STREAMED_BYTES = 8 * 2**20
+FEWEST_STREAMED = 16_384
 # Enough for 250 million evenly spread points in one counting query; a crowded bucket is counted again by itself.
 BUCKETS = 4096
 
@@ -44,10 +53,10 @@ class Answer:
     ----------
     cursor : DuckDBPyConnection
         What `pieces` reads from; closed with the answer.
-    pieces : iterator of memoryview
+    pieces : generator of memoryview
     """
 
-    def __init__(self, cursor: duckdb.DuckDBPyConnection, pieces: Iterator[memoryview]) -> None:
+    def __init__(self, cursor: duckdb.DuckDBPyConnection, pieces: Generator[memoryview]) -> None:
         self._cursor, self._pieces = cursor, pieces
         # Closing waits for the piece being made: neither a generator nor a cursor may be closed while it works.
         self._lock = threading.Lock()
@@ -62,6 +71,7 @@ class Answer:
         """Let go of the database."""
         with self._lock:
             self._closed = True
+            self._pieces.close()
             self._cursor.close()
 
 
@@ -92,7 +102,7 @@ def data_answer(store: Store, query: DataQuery) -> Answer:
         raise
 
 
-def _pieces(cursor: duckdb.DuckDBPyConnection, query: DataQuery, sources: list[Source]) -> Iterator[memoryview]:
+def _pieces(cursor: duckdb.DuckDBPyConnection, query: DataQuery, sources: list[Source]) -> Generator[memoryview]:
     keys = SeriesTable()
     codes = np.zeros(max((number for source in sources for number in source.series.values()), default=0) + 1, np.int32)
     for source in sources:
@@ -101,9 +111,8 @@ def _pieces(cursor: duckdb.DuckDBPyConnection, query: DataQuery, sources: list[S
                 Series(source.uuid, series.data_type, series.channel, series.data_id, str(series.data_type))
             )
     left = query.limit or INT64_MAX
-    for window in plan(cursor, sources, query.start_ns, query.end_ns, min(WINDOW_POINTS, left)):
-        points = fetch(cursor, sources, window, codes, keys)
-        points = points.slice(0, min(left, len(points)))
+    for part in _parts(cursor, query, sources, codes, keys):
+        points = part.slice(0, min(left, len(part)))
         left -= len(points)
         if len(points):
             yield response_frames(points)
@@ -111,13 +120,50 @@ def _pieces(cursor: duckdb.DuckDBPyConnection, query: DataQuery, sources: list[S
             return
 
 
-def plan(
-    cursor: duckdb.DuckDBPyConnection, sources: Collection[Source], start_ns: int, end_ns: int, most: int = WINDOW_POINTS
-) -> Iterator[Window]:
-    """Cut a range of time into windows of about `most` points and `WINDOW_BYTES` bytes.
+def _parts(
+    cursor: duckdb.DuckDBPyConnection, query: DataQuery, sources: list[Source], codes: NDArray[np.int32], keys: SeriesTable
+) -> Iterator[Points]:
+    most = min(PART_POINTS, query.limit or PART_POINTS)
+    alive = sorted(
+        (source for source in sources if source.rows(query.start_ns, query.end_ns)), key=lambda source: source.basetime_ns
+    )
+    if can_stream(alive):
+        for source in alive:
+            yield from stream(cursor, source, query, most, codes, keys)
+    else:
+        for window in plan(cursor, alive, query.start_ns, query.end_ns, most):
+            yield fetch(cursor, alive, window, codes, keys)
 
-    One query counts points and bytes in equal buckets of time. Neighbours are joined up to the wanted size; a bucket that is far
-    too full is counted again by itself, and an instant that is (it cannot be cut by time) is read in slices.
+
+def can_stream(sources: Collection[Source]) -> bool:
+    """Tell whether the rows of measurements, one measurement after the other as stored, ascend by time and are small."""
+    return all(source.in_order and source.largest_payload * FEWEST_STREAMED <= STREAMED_BYTES for source in sources) and all(
+        before.basetime_ns + before.last_elapsed_ns < after.basetime_ns for before, after in pairwise(sources)
+    )
+
+
+def stream(
+    cursor: duckdb.DuckDBPyConnection, source: Source, query: DataQuery, most: int, codes: NDArray[np.int32], keys: SeriesTable
+) -> Iterator[Points]:
+    """Read the rows of a measurement as they are stored, in parts of at most `most` points and `STREAMED_BYTES` bytes."""
+    sql = f"SELECT elapsed_ns + {source.basetime_ns} AS time_ns, series_id, payload {source.rows(query.start_ns, query.end_ns)}"
+    # DuckDB gives rows in the order of insertion; a limit lets it stop early instead of reading ahead.
+    if query.limit:
+        sql += f" LIMIT {query.limit}"
+    with cursor.sql(sql).to_arrow_reader(min(most, STREAMED_BYTES // max(1, source.largest_payload))) as reader:
+        for batch in reader:
+            time_ns, series_ids = batch.column("time_ns").to_numpy(), batch.column("series_id").to_numpy()
+            yield Points(time_ns, codes[series_ids], *_data_and_offsets(batch.column("payload")), keys)
+
+
+def plan(
+    cursor: duckdb.DuckDBPyConnection, sources: Collection[Source], start_ns: int, end_ns: int, most: int = PART_POINTS
+) -> Iterator[Window]:
+    """Cut a range of time into windows of about `most` points and `PART_BYTES` bytes.
+
+    One query counts points, and bytes where they can matter, in equal buckets of time. Neighbours are joined up to the wanted
+    size; a bucket that is far too full is counted again by itself, and an instant that is (it cannot be cut by time) is read in
+    slices.
     """
     alive = [source for source in sources if source.rows(start_ns, end_ns)]
     if not alive:
@@ -131,19 +177,20 @@ def plan(
         return
 
     width_ns = -((start_ns - end_ns) // BUCKETS)
+    with_sizes = max(source.largest_payload for source in alive) * most > PART_BYTES
     open_ns, points, size = start_ns, 0, 0
-    for bucket, bucket_points, bucket_size in count(cursor, alive, start_ns, end_ns, width_ns):
+    for bucket, bucket_points, bucket_size in count(cursor, alive, start_ns, end_ns, width_ns, with_sizes=with_sizes):
         bucket_ns = start_ns + bucket * width_ns
-        if points and (points + bucket_points > most or size + bucket_size > WINDOW_BYTES):
+        if points and (points + bucket_points > most or size + bucket_size > PART_BYTES):
             yield Window(open_ns, bucket_ns)
             open_ns, points, size = bucket_ns, 0, 0
         points, size = points + bucket_points, size + bucket_size
-        if points > 2 * most or size > 2 * WINDOW_BYTES:  # then this bucket is alone in its window
+        if points > 2 * most or size > 2 * PART_BYTES:  # then this bucket is alone in its window
             after_ns = min(bucket_ns + width_ns, end_ns)
             if width_ns > 1:
                 yield from plan(cursor, alive, bucket_ns, after_ns, most)
             else:
-                take = max(1, min(most, points * WINDOW_BYTES // max(size, 1)))
+                take = max(1, min(most, points * PART_BYTES // max(size, 1)))
                 yield from (Window(bucket_ns, after_ns, skip, take) for skip in range(0, points, take))
             open_ns, points, size = after_ns, 0, 0
     if points:
@@ -151,11 +198,21 @@ def plan(
 
 
 def count(
-    cursor: duckdb.DuckDBPyConnection, sources: Collection[Source], start_ns: int, end_ns: int, width_ns: int
+    cursor: duckdb.DuckDBPyConnection,
+    sources: Collection[Source],
+    start_ns: int,
+    end_ns: int,
+    width_ns: int,
+    *,
+    with_sizes: bool,
 ) -> list[tuple[int, int, int]]:
-    """Count points and payload bytes in buckets of `width_ns`: rows (bucket, points, bytes), ascending, empty ones left out."""
+    """Count points and payload bytes in buckets of `width_ns`: rows (bucket, points, bytes), ascending, empty ones left out.
+
+    To count bytes takes three times as long; without `with_sizes` there are 0.
+    """
+    size = "octet_length(payload)" if with_sizes else "0"
     selects = [
-        f"SELECT (elapsed_ns + {source.basetime_ns - start_ns}) // {width_ns} AS bucket, octet_length(payload) AS size {rows}"
+        f"SELECT (elapsed_ns + {source.basetime_ns - start_ns}) // {width_ns} AS bucket, {size} AS size {rows}"
         for source in sources
         if (rows := source.rows(start_ns, end_ns))
     ]

@@ -30,6 +30,9 @@ logger = logging.getLogger("intdash_frames.server")
 API: Final = "/api/v1/"
 # Payloads of one body are addressed by 31 bits; the vendor also asks to stay below 2 GB (protocol 4.1).
 MAX_BODY_BYTES: Final = 2**31 - 1
+# uvicorn and asyncio copy what they are given up to three times: chunks that stay in the cache, and never much more than the
+# socket takes at once, so that what a slow reader leaves behind is small.
+CHUNK_BYTES: Final = 2**19
 
 T = TypeVar("T")
 
@@ -48,7 +51,8 @@ class StreamedAnswer(Response):
             await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
             while piece is not None and not await request.is_disconnected():
                 following = loop.run_in_executor(self._pool, self._answer.next)
-                await send({"type": "http.response.body", "body": piece, "more_body": True})
+                for start in range(0, len(piece), CHUNK_BYTES):
+                    await send({"type": "http.response.body", "body": piece[start : start + CHUNK_BYTES], "more_body": True})
                 piece = await following
             await send({"type": "http.response.body", "body": b""})
         finally:

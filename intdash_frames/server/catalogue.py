@@ -217,7 +217,7 @@ def create_measurement(
             raise Refused(409, f"measurement {uuid!r} is there already")
         ((measurement_id,),) = cursor.execute("SELECT coalesce(max(id), 0) + 1 FROM measurements").fetchall()
         cursor.execute(
-            "INSERT INTO measurements VALUES (?, ?, ?, ?, ?, ?, 0, false, ?, ?, ?)",
+            "INSERT INTO measurements VALUES (?, ?, ?, ?, ?, ?, 0, false, ?, ?, ?, true, 0)",
             [measurement_id, uuid, name, description, edge_uuid, basetime_type, protected, now_ns, now_ns],
         )
         cursor.execute(

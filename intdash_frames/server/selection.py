@@ -95,12 +95,30 @@ class DataQuery:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """One measurement that takes part in an answer, and which of its series do."""
+    """One measurement that takes part in an answer, and which of its series do.
+
+    Attributes
+    ----------
+    measurement_id : int
+    uuid : str
+    basetime_ns, last_elapsed_ns : int
+        The base time in use, and the time of the last point after it.
+    in_order : bool
+        No point came after one with a later time.
+    largest_payload : int
+        No payload has more bytes.
+    series : dict of SeriesId to int
+        The chosen ones.
+    all_series : bool
+        None was left out.
+    """
 
     measurement_id: int
     uuid: str
     basetime_ns: int
     last_elapsed_ns: int
+    in_order: bool
+    largest_payload: int
     series: dict[SeriesId, int]
     all_series: bool
 
@@ -125,7 +143,7 @@ def find_sources(cursor: duckdb.DuckDBPyConnection, query: DataQuery) -> list[So
         404 if it is none of the three.
     """
     select = (
-        "SELECT m.id, m.uuid, b.basetime_ns, m.last_elapsed_ns FROM measurements m"
+        "SELECT m.id, m.uuid, b.basetime_ns, m.last_elapsed_ns, m.in_order, m.largest_payload FROM measurements m"
         " JOIN basetimes b ON b.measurement_id = m.id AND b.type = m.basetime_type"
     )
     found = cursor.execute(f"{select} WHERE m.uuid = ?", [query.name.lower()]).fetchall()
@@ -143,10 +161,10 @@ def find_sources(cursor: duckdb.DuckDBPyConnection, query: DataQuery) -> list[So
     ).fetchall():
         every[measurement_id][SeriesId(*key)] = series_id
     sources = []
-    for measurement_id, uuid, basetime_ns, last_elapsed_ns in found:
+    for measurement_id, uuid, basetime_ns, last_elapsed_ns, in_order, largest_payload in found:
         chosen = {series: number for series, number in every[measurement_id].items() if query.selects(series)}
         all_series = len(chosen) == len(every[measurement_id])
-        sources.append(Source(measurement_id, uuid, basetime_ns, last_elapsed_ns, chosen, all_series))
+        sources.append(Source(measurement_id, uuid, basetime_ns, last_elapsed_ns, in_order, largest_payload, chosen, all_series))
     return sources
 
 

@@ -38,11 +38,17 @@ CREATE TABLE IF NOT EXISTS edges(
 CREATE TABLE IF NOT EXISTS users(edge_uuid VARCHAR, salt BLOB, digest BLOB);
 CREATE TABLE IF NOT EXISTS measurements(
     id INTEGER, uuid VARCHAR, name VARCHAR, description VARCHAR, edge_uuid VARCHAR, basetime_type VARCHAR,
-    last_elapsed_ns BIGINT, ended BOOLEAN, protected BOOLEAN, created_ns BIGINT, updated_ns BIGINT);
+    last_elapsed_ns BIGINT, ended BOOLEAN, protected BOOLEAN, created_ns BIGINT, updated_ns BIGINT,
+    in_order BOOLEAN, largest_payload BIGINT);
 CREATE TABLE IF NOT EXISTS basetimes(
     measurement_id INTEGER, type VARCHAR, basetime_ns BIGINT, created_ns BIGINT, updated_ns BIGINT);
 CREATE TABLE IF NOT EXISTS series(series_id INTEGER, measurement_id INTEGER, data_type INTEGER, channel INTEGER, data_id VARCHAR);
 CREATE TABLE IF NOT EXISTS points(measurement_id INTEGER, series_id INTEGER, elapsed_ns BIGINT, payload BLOB);
+"""
+# Columns that the first files lack. What such a file holds is taken for the worst, which is slower to answer and never wrong.
+LATER_COLUMNS = """
+ALTER TABLE measurements ADD COLUMN IF NOT EXISTS in_order BOOLEAN DEFAULT false;
+ALTER TABLE measurements ADD COLUMN IF NOT EXISTS largest_payload BIGINT DEFAULT 2147483647;
 """
 
 
@@ -91,7 +97,7 @@ class Store:
             raise UsageError(f"cannot open the data file {str(path)!r}: {exc}") from exc
         # Order of insertion is order of arrival, which answers promise; names in SQL never mean Python variables.
         self._database.execute("SET preserve_insertion_order = true; SET python_enable_replacements = false")
-        self._database.execute(SCHEMA)
+        self._database.execute(SCHEMA + LATER_COLUMNS)
         self._write_lock = threading.Lock()
         self._series: dict[int, dict[SeriesId, int]] = {}
         self._last_series = 0
@@ -160,17 +166,19 @@ class Store:
         with self.write() as cursor:
             row = one(
                 cursor,
-                "SELECT m.id, m.last_elapsed_ns, b.basetime_ns FROM measurements m LEFT JOIN basetimes b"
-                " ON b.measurement_id = m.id AND b.type = m.basetime_type WHERE m.uuid = ?",
+                "SELECT m.id, m.last_elapsed_ns, m.in_order, m.largest_payload, b.basetime_ns FROM measurements m"
+                " LEFT JOIN basetimes b ON b.measurement_id = m.id AND b.type = m.basetime_type WHERE m.uuid = ?",
                 [measurement_uuid],
             )
             if row is None:
                 raise Refused(404, f"no measurement {measurement_uuid!r}; make it with POST /api/v1/measurements")
-            measurement_id, last_elapsed_ns, basetime_ns = row
+            measurement_id, last_elapsed_ns, in_order, largest_payload, basetime_ns = row
             added: dict[SeriesId, int] = {}
             if len(points):
                 check_times(points.time_ns, basetime_ns or 0)
+                in_order = in_order and is_ascending(points.time_ns, last_elapsed_ns)
                 last_elapsed_ns = max(last_elapsed_ns, int(points.time_ns.max()))
+                largest_payload = max(largest_payload, int(np.diff(points.offsets).max()))
                 added = self._add_series(cursor, measurement_id, keys.values())
                 known = self._series.get(measurement_id, {}) | added
                 numbers = np.zeros(len(points.keys), np.int32)
@@ -179,8 +187,9 @@ class Store:
                 insert_points(cursor, measurement_id, points, numbers)
                 add_basetimes(cursor, measurement_id, points)
             cursor.execute(
-                "UPDATE measurements SET last_elapsed_ns = ?, ended = ended OR ?, updated_ns = ? WHERE id = ?",
-                [last_elapsed_ns, final, time.time_ns(), measurement_id],
+                "UPDATE measurements SET last_elapsed_ns = ?, in_order = ?, largest_payload = ?, ended = ended OR ?,"
+                " updated_ns = ? WHERE id = ?",
+                [last_elapsed_ns, in_order, largest_payload, final, time.time_ns(), measurement_id],
             )
         # Only after the commit: a transaction that is undone must leave no series behind here either.
         if added:
@@ -231,6 +240,11 @@ def check_times(elapsed_ns: NDArray[np.int64], basetime_ns: int) -> None:
         )
     if basetime_ns + high > INT64_MAX:
         raise Refused(400, f"elapsed time {high} ns after the base time leaves 64 bits of nanoseconds (the year 2262)")
+
+
+def is_ascending(elapsed_ns: NDArray[np.int64], last_elapsed_ns: int) -> bool:
+    """Tell whether no time is before `last_elapsed_ns` or before the one in front of it."""
+    return bool(elapsed_ns[0] >= last_elapsed_ns and np.all(elapsed_ns[1:] >= elapsed_ns[:-1]))
 
 
 def insert_points(cursor: duckdb.DuckDBPyConnection, measurement_id: int, points: Points, numbers: NDArray[np.int32]) -> None:

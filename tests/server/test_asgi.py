@@ -1,14 +1,19 @@
 from __future__ import annotations
 
+import asyncio
 import socket
+from collections.abc import Generator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import requests
+from starlette.types import Message
 
-from intdash_frames.server import answers, rest
+from intdash_frames.codecs.points import response_frames
+from intdash_frames.server import answers, asgi, rest
 from intdash_frames.server.answers import Answer
 from intdash_frames.server.app import Server, serve
+from intdash_frames.server.store import Store
 from tests.server.conftest import EVER, Caller
 from tests.server.samples import body_of, can_row, int_row
 
@@ -82,7 +87,7 @@ def test_a_failure_in_mid_answer_ends_the_connection_and_not_the_body(monkeypatc
         call = Caller(server.url)
         uuid = call.create()
         call.store(body_of(uuid, [can_row(i, 1) for i in range(200_000)]))
-        original, calls = answers.fetch, []
+        original, calls = response_frames, []
 
         def fails_at_the_second(*arguments: object) -> object:
             calls.append(1)
@@ -90,11 +95,44 @@ def test_a_failure_in_mid_answer_ends_the_connection_and_not_the_body(monkeypatc
                 raise RuntimeError("broken on purpose")
             return original(*arguments)  # type: ignore[arg-type]
 
-        monkeypatch.setattr(answers, "fetch", fails_at_the_second)
+        monkeypatch.setattr(answers, "response_frames", fails_at_the_second)
         with pytest.raises(requests.exceptions.ChunkedEncodingError):
             call("GET", "/api/v1/data", params={"name": uuid} | EVER)
         assert len(call.rows(uuid)) == 200_000
         call.session.close()
+
+
+def test_pieces_are_made_one_ahead_of_what_is_sent_in_small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(asgi, "CHUNK_BYTES", 100)
+    pieces = [bytes([i]) * size for i, size in enumerate((250, 100, 1, 1000, 99))]
+    made: list[bytes] = []
+
+    def make() -> Generator[memoryview]:
+        for piece in pieces:
+            made.append(piece)
+            yield memoryview(piece)
+
+    sent: list[bytes] = []
+
+    async def send(message: Message) -> None:
+        sent.append(message.get("body", b""))
+        await asyncio.sleep(0)
+        whole = sum(len(b"".join(sent)) >= len(b"".join(pieces[: i + 1])) for i in range(len(pieces)))
+        assert len(made) <= whole + 2
+
+    async def receive() -> Message:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    store = Store()
+    with ThreadPoolExecutor(2) as pool:
+        answer = Answer(store.snapshot(), make())
+        scope = {"type": "http", "method": "GET"}
+        asyncio.run(asgi.StreamedAnswer(answer, answer.next(), pool)(scope, receive, send))
+    store.close()
+    assert b"".join(sent) == b"".join(pieces)
+    assert max(map(len, sent)) == 100
+    assert answer.next() is None
 
 
 def test_several_answers_stream_at_once(call: Caller) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import subprocess
 import sys
 import threading
@@ -85,6 +86,67 @@ def test_an_answer_shows_the_store_as_it_was_when_it_began(store: Store) -> None
     assert answer.next() is None
     answer.close()
     assert answer.next() is None
+    store.close()
+
+
+@pytest.mark.parametrize(
+    ("sections", "in_order"),
+    [
+        ([[]], True),
+        ([[0, 0, 3], [3, 9], [9]], True),
+        ([[0, 2, 1]], False),
+        ([[0, 5], [4]], False),
+        ([[5], [4, 6], [7]], False),
+        ([[5], [], [6]], True),
+    ],
+)
+def test_whether_points_came_in_the_order_of_time_is_kept(store: Store, sections: list[list[int]], in_order: bool) -> None:
+    uuid, other = new_measurement(store), new_measurement(store)
+    for times in sections:
+        store.append(uuid, points_of([int_row(time) for time in times]), final=False)
+    with store.read() as cursor:
+        found = dict(cursor.execute("SELECT uuid, in_order FROM measurements").fetchall())
+    assert found == {uuid: in_order, other: True}
+    store.close()
+
+
+def test_the_largest_payload_is_kept_and_a_refused_one_is_not(store: Store) -> None:
+    uuid = new_measurement(store)
+    sizes: list[int] = []
+    for elapsed_ns, size in ((0, 20), (1, 300), (2, 5), (-1, 1000)):
+        with contextlib.suppress(Refused):
+            store.append(uuid, points_of([int_row(0), (elapsed_ns, 9, 1, "jpeg", bytes(size))]), final=False)
+        with store.read() as cursor:
+            sizes += cursor.execute("SELECT largest_payload FROM measurements").fetchone() or ()
+    assert sizes == [20, 300, 300, 300]
+    store.close()
+
+
+def test_a_file_of_the_first_layout_opens_and_goes_on(tmp_path: Path) -> None:
+    path = tmp_path / "data.duckdb"
+    store = Store(path)
+    Accounts(store, {"demo": "token"}, {})
+    uuid = new_measurement(store)
+    store.append(uuid, points_of([int_row(2, 2), int_row(1, 1)]), final=False)
+    with store.write() as cursor:
+        for column in ("in_order", "largest_payload"):
+            cursor.execute(f"ALTER TABLE measurements DROP COLUMN {column}")
+    store.close()
+    for _ in range(2):
+        store = Store(path)
+        store.append(uuid, points_of([int_row(3)]), final=False)
+        new = new_measurement(store)
+        with store.read() as cursor:
+            rows = cursor.execute("SELECT uuid, in_order, largest_payload >= 10 FROM measurements").fetchall()
+        assert (uuid, False, True) in rows  # nothing is known of what it held
+        assert (new, True, False) in rows
+        store.close()
+    store = Store(path)
+    answer = data_answer(store, DataQuery(uuid, 0, 2**62))
+    piece = answer.next()
+    assert piece is not None
+    assert (read_points(bytes(piece)).time_ns - BASETIME_NS).tolist() == [1, 2, 3, 3]
+    answer.close()
     store.close()
 
 
