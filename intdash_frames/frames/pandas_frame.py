@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import functools
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -48,12 +49,8 @@ def to_pandas(table: pa.Table, *, tz: Any = "UTC", attrs: Mapping[str, Any] | No
 
 def typed_frame(each: Typed, *, tz: Any = "UTC", attrs: Mapping[str, Any] | None = None) -> pd.DataFrame:
     """Give typed points as a frame; the same as `to_pandas` of their table, with the ids straight from the series codes."""
-    ids: dict[str, Callable[[Series], Any]] = {
-        "measurement_uuid": lambda key: key.measurement_uuid,
-        "channel": lambda key: key.channel,
-        "data_id": lambda key: key.data_id,
-    }
-    columns: dict[str, Any] = {name: _id_column(each, of, "int64" if name == "channel" else "str") for name, of in ids.items()}
+    occurring = np.flatnonzero(np.bincount(each.series, minlength=len(each.keys))).tolist()
+    columns: dict[str, Any] = {name: _id_column(each, occurring, of, dtype) for name, (of, dtype) in _ID_COLUMNS.items()}
     columns |= {
         name: column if isinstance(column, np.ndarray) else _column(name, column) for name, column in each.columns.items()
     }
@@ -61,15 +58,27 @@ def typed_frame(each: Typed, *, tz: Any = "UTC", attrs: Mapping[str, Any] | None
     return _with_attrs(pd.DataFrame(columns, index=index, copy=False), attrs)
 
 
-def _id_column(each: Typed, of: Callable[[Series], Any], dtype: str) -> pd.Categorical:
+_ID_COLUMNS: dict[str, tuple[Callable[[Series], Any], str]] = {
+    "measurement_uuid": (lambda key: key.measurement_uuid, "str"),
+    "channel": (lambda key: key.channel, "int64"),
+    "data_id": (lambda key: key.data_id, "str"),
+}
+
+
+def _id_column(each: Typed, occurring: Sequence[int], of: Callable[[Series], Any], dtype: str) -> pd.Categorical:
     """Category of each row by its series code; only what occurs, null where a series has none."""
-    occurring = np.flatnonzero(np.bincount(each.series, minlength=len(each.keys))).tolist()
     numbers: dict[Any, int] = {}
     by_series = np.full(len(each.keys), -1, np.int8 if len(occurring) < 127 else np.int32)
     for code in occurring:
         value = of(each.keys[code])
         by_series[code] = -1 if value is None else numbers.setdefault(value, len(numbers))
-    return pd.Categorical.from_codes(by_series[each.series], categories=pd.Index(list(numbers), dtype=dtype))
+    return pd.Categorical.from_codes(by_series[each.series], dtype=_category(tuple(numbers), dtype), validate=False)
+
+
+@functools.lru_cache(maxsize=256)
+def _category(values: tuple[Any, ...], dtype: str) -> pd.CategoricalDtype:
+    """The type of a column of ids: making it takes longer than filling the column, and frames of a measurement share most."""
+    return pd.CategoricalDtype(pd.Index(list(values), dtype=dtype))
 
 
 def _with_attrs(frame: pd.DataFrame, attrs: Mapping[str, Any] | None) -> pd.DataFrame:
