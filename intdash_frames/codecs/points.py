@@ -227,6 +227,8 @@ class ResponseReader:
         """Working memory for pieces of up to `size` bytes, kept from piece to piece: fresh memory costs a fault a page."""
         if len(self._kept_room[0]) >= size:
             return self._kept_room
+        is_kept = size <= LARGEST_KEPT_ROOM
+        size += size // 4 if is_kept else 0  # what is left of the last piece comes on top of the next
         # A frame has at least 8 bytes. Pages of these arrays that are never written cost nothing.
         room = (
             np.empty(size, np.uint8),
@@ -235,7 +237,7 @@ class ResponseReader:
             np.empty(size // 8 + 1, np.int32),
             np.empty(size, np.uint8),
         )
-        if size <= LARGEST_KEPT_ROOM:
+        if is_kept:
             self._kept_room = room
         return room
 
