@@ -166,7 +166,7 @@ def _walk(
             if tried > policy.retries or (tally.disordered and walk.question.limit is None):
                 raise answer.cut
             tally.retries += 1
-            policy.sleep(policy.delay_s(tried, answer.cut))
+            policy.wait(tried, answer.cut)
         walk.end_answer(whole=answer.cut is None)
         tally.pages += 1
         tally.duplicates = walk.repeated

@@ -146,7 +146,7 @@ class Sender:
                 tried += 1
                 again = tried <= retries and _may_pass(failure)
                 if again:
-                    policy.sleep(policy.delay_s(tried, failure))
+                    policy.wait(tried, failure)
                 if section.fate is Fate.UNKNOWN:
                     to_send = self._missing(section)
                 if not again and to_send is not None:

@@ -228,10 +228,6 @@ class HttpTransport:
         with contextlib.closing(self._retried(request, one_try)) as response:
             yield HttpStream(response, lambda exc: self._reworded(request, exc), tries - 1)
 
-    def wait(self, tried: int, exc: BaseException | None = None) -> None:
-        """Wait before going on after try number `tried` (from 1) failed."""
-        self.policy.sleep(self.policy.delay_s(tried, exc))
-
     def credential_headers(self) -> dict[str, str]:
         """The headers that say who is asking, for a connection that is not made here."""
         return dict(self._credentials.headers(self._send_bare))

@@ -57,6 +57,10 @@ class RetryPolicy:
         longest = min(self.longest_s, self.first_s * 2 ** (tried - 1))
         return max(asked or 0.0, random.uniform(longest / 2, longest))
 
+    def wait(self, tried: int, exc: BaseException | None = None) -> None:
+        """Wait before going on after try number `tried` (from 1) failed with `exc`."""
+        self.sleep(self.delay_s(tried, exc))
+
     def retrying(self) -> tenacity.Retrying:
         """A fresh `tenacity.Retrying` under this policy: ``policy.retrying()(function)``; the last error is raised as it is."""
         return tenacity.Retrying(
