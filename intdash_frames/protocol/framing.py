@@ -14,7 +14,7 @@ from intdash_frames.errors import LocalProtocolError, RemoteProtocolError
 from intdash_frames.protocol.elements import ELEMENT_START, ELEMENTS, Element, SectionAck
 from intdash_frames.protocol.wire import BytesLike, Reader
 
-__all__ = ["Reading", "read_acks", "read_elements", "write_elements"]
+__all__ = ["Reading", "next_element", "read_acks", "read_elements", "write_elements"]
 
 _BY_TYPE = {row.type_byte: row for row in ELEMENTS}
 _BY_FORM = {row.body.form: row for row in ELEMENTS}
@@ -39,6 +39,39 @@ class Reading:
     reason: str | None = None
 
 
+def next_element(reader: Reader) -> Element | str:
+    """Read the element at the position of a reader.
+
+    Parameters
+    ----------
+    reader : Reader
+        Over one whole message, not at its end. Moved behind the element.
+
+    Returns
+    -------
+    Element or str
+        Text says which unknown type byte stands there. It has no length, so nothing behind it can be read.
+
+    Raises
+    ------
+    RemoteProtocolError
+        If the message ends inside the element, does not begin it with ``aa``, or breaks a rule of it.
+    """
+    start = reader.position
+    begin = reader.take(1, "element")[0]
+    if begin != ELEMENT_START:
+        raise RemoteProtocolError(f"element at byte {start} begins with {begin:#04x}, expected {ELEMENT_START:#04x}")
+    type_byte = reader.take(1, "type byte")[0]
+    row = _BY_TYPE.get(type_byte)
+    if row is None:
+        return f"unknown element type {type_byte:#04x} at byte {start}"
+    try:
+        element: Element = row.body.read(reader, row.name)
+    except RemoteProtocolError as error:
+        raise RemoteProtocolError(f"{row.name} at byte {start}: {error}") from error
+    return element
+
+
 def read_elements(message: BytesLike) -> Reading:
     """Read all elements of one message.
 
@@ -61,18 +94,10 @@ def read_elements(message: BytesLike) -> Reading:
     reader = Reader(message)
     while reader.left:
         start = reader.position
-        begin = reader.take(1, "element")[0]
-        if begin != ELEMENT_START:
-            raise RemoteProtocolError(f"element at byte {start} begins with {begin:#04x}, expected {ELEMENT_START:#04x}")
-        type_byte = reader.take(1, "type byte")[0]
-        row = _BY_TYPE.get(type_byte)
-        if row is None:
-            unread = bytes(memoryview(message)[start:])
-            return Reading(tuple(elements), unread, f"unknown element type {type_byte:#04x} at byte {start}")
-        try:
-            elements.append(row.body.read(reader, row.name))
-        except RemoteProtocolError as error:
-            raise RemoteProtocolError(f"{row.name} at byte {start}: {error}") from error
+        element = next_element(reader)
+        if isinstance(element, str):
+            return Reading(tuple(elements), bytes(memoryview(message)[start:]), element)
+        elements.append(element)
     return Reading(tuple(elements))
 
 
