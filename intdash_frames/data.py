@@ -36,9 +36,11 @@ __all__ = [
     "GeneralSensor",
     "Generic",
     "Int",
+    "Opaque",
     "RawData",
     "String",
     "ValueData",
+    "from_any_payload",
     "type_to_data_class",
 ]
 
@@ -121,8 +123,7 @@ class RawData(Data):
 
     def __str__(self) -> str:
         content: Any = self
-        shown = content.data[:SHOWN_BYTES].hex(" ").upper() + (" ..." if len(content.data) > SHOWN_BYTES else "")
-        return f"data_type: {self.data_type.name}\ndata_id: {content.data_id}\ndata: {shown}"
+        return f"data_type: {self.data_type.name}\ndata_id: {content.data_id}\ndata: {_shown(content.data)}"
 
 
 class ValueData(RawData):
@@ -396,6 +397,42 @@ class Basetime(Data):
         return cls(BasetimeType(number) if known else number, timebase.timestamp(seconds * NS_PER_S + nanos))
 
 
+@_content
+class Opaque(RawData):
+    """Content that nobody here can read: of a type without a class, or a payload that does not fit its type (protocol 6.1).
+
+    Parameters
+    ----------
+    data_type : DataType, int or str
+        Text where a newer server names a type by text.
+    data_id : str
+        As the point shows it; empty where it shows none.
+    data : bytes
+        The whole payload, as it came.
+    reason : str
+        Why it could not be read.
+    """
+
+    data_type: DataType | int | str  # type: ignore[assignment, misc]  # the one class whose type is not fixed
+    data_id: str
+    data: bytes
+    reason: str = ""
+
+    def to_payload(self) -> bytes:
+        """The payload as it came."""
+        return self.data
+
+    def __str__(self) -> str:
+        named = self.data_type.name if isinstance(self.data_type, DataType) else self.data_type
+        return f"data_type: {named}\ndata_id: {self.data_id}\ndata: {_shown(self.data)}"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Opaque) and (self.data_type, self.data) == (other.data_type, other.data)
+
+    def __hash__(self) -> int:
+        return hash((self.data_type, self.data))
+
+
 _CLASSES: dict[int, type[Data]] = {
     int(cls.data_type): cls
     for cls in (CAN, NMEA, GeneralSensor, Controlpad, JPEG, String, Float, Int, H264, Bytes, PCM, AAC, H265, Generic, Basetime)
@@ -421,6 +458,31 @@ def type_to_data_class(t: DataType | int) -> type[Data]:
     return found
 
 
+def from_any_payload(data_type: DataType | int | str, data_payload: bytes, data_id: str = "") -> Data:
+    """Read a payload of any type; what cannot be read is kept whole.
+
+    Parameters
+    ----------
+    data_type : DataType, int or str
+    data_payload : bytes
+    data_id : str
+        What the point is called, for one whose payload cannot be read.
+
+    Returns
+    -------
+    Data
+        Of the class of the type, or `Opaque`. In both cases ``to_payload()`` gives the payload back bit for bit.
+    """
+    found = _CLASSES.get(data_type) if isinstance(data_type, int) else None
+    if found is None:
+        return Opaque(data_type, data_id, data_payload, "there is no class for this data type")
+    try:
+        content = found.from_payload(data_payload)
+    except PayloadError as exc:
+        return Opaque(data_type, data_id, data_payload, exc.reason)
+    return content
+
+
 def _fields(content: Any) -> tuple[Any, ...]:
     return fields(content)
 
@@ -430,6 +492,10 @@ def _number_id(content: Data, number: int) -> str:
     from intdash_frames.codecs.table import layout_of
 
     return f"{number:0{2 * layout_of(content.data_type).id_width}x}"
+
+
+def _shown(content: bytes) -> str:
+    return content[:SHOWN_BYTES].hex(" ").upper() + (" ..." if len(content) > SHOWN_BYTES else "")
 
 
 def _shortened(value: object) -> str:

@@ -12,10 +12,12 @@
     │   ├── ConnectFailed            no connection could be made
     │   ├── TimedOut                 no answer in time
     │   └── ConnectionLost           the connection ended before the answer did
+    │       └── ISCPConnClosedException  the connection of a stream is closed, by whichever side
     ├── ApiError                     the server said no
     │   ├── NotFound                 404
     │   ├── Unauthorized             401, 403
-    │   └── RateLimited              429
+    │   ├── RateLimited              429
+    │   └── ResultNGException        a request on a stream was answered with another result than OK
     ├── GapError                     data known to be missing
     │   └── IncompleteRead           .partial was read, .report says what is missing
     ├── IncompleteStore              .result says what was stored and what was not
@@ -33,6 +35,7 @@ __all__ = [
     "ConnectFailed",
     "ConnectionLost",
     "GapError",
+    "ISCPConnClosedException",
     "IncompleteRead",
     "IncompleteStore",
     "IntdashError",
@@ -43,6 +46,7 @@ __all__ = [
     "ProtocolError",
     "RateLimited",
     "RemoteProtocolError",
+    "ResultNGException",
     "TimedOut",
     "TransportError",
     "Unauthorized",
@@ -117,6 +121,19 @@ class ConnectionLost(TransportError):
     """The connection ended before the answer did."""
 
 
+class ISCPConnClosedException(ConnectionLost):
+    """The connection of a stream is closed: nothing more can be opened on it, sent or received.
+
+    Parameters
+    ----------
+    message : str
+        Why, where it is known.
+    """
+
+    def __init__(self, message: str = "the connection is closed; connect anew") -> None:
+        super().__init__(message)
+
+
 class ApiError(IntdashError):
     """The server answered with an error status.
 
@@ -147,6 +164,28 @@ class Unauthorized(ApiError):
 
 class RateLimited(ApiError):
     """Too many requests (429)."""
+
+
+class ResultNGException(ApiError):
+    """The server said no to a request on a stream.
+
+    Parameters
+    ----------
+    request : object
+        What was asked: the spec of the stream to open or close, or the filters.
+    result_code : int
+        What the server answered; 1 is NG.
+
+    Notes
+    -----
+    `status` is that of the connection, 101: a request on a stream has none of its own.
+    """
+
+    def __init__(self, request: Any, result_code: int = 1) -> None:
+        self.request, self.result_code = request, result_code
+        asked = type(request).__name__
+        super().__init__(101, asked, f"result code {result_code}, expected 0")
+        self.args = (f"the server refused {asked} with result code {result_code}, expected 0 (OK): {request!r}",)
 
 
 class GapError(IntdashError):

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import gc
+import inspect
+import operator
 import pickle
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pandas as pd
 import pytest
@@ -115,6 +117,76 @@ def test_a_client_that_cannot_work_is_refused(options: dict[str, object], says: 
         idf.Client(**{"edge_token": "token", **options})
     with pytest.raises(UsageError):
         idf.default_client()
+
+
+# As `inspect.signature` gives the methods of the vendor's SDK 2.1.1.
+VENDOR = {
+    "edges.me": "()",
+    "edges.list": "(name=None, nickname=None, type=None, email=None, disabled=False, sort='name', order='asc', limit=100, page=1,"
+    " iterator=False)",
+    "measurement_basetimes.get": "(measurement_uuid, type)",
+    "measurement_basetimes.update": "(measurement_uuid, basetime, type='manual')",
+    "measurement_basetimes.delete": "(measurement_uuid, type)",
+    "measurement_basetimes.list": "(measurement_uuid)",
+    "measurement_markers.create": "(measurement_uuid, type, detail, name=None, description=None, tag=None)",
+    "measurement_markers.get": "(marker_uuid)",
+    "measurement_markers.update": "(marker_uuid, measurement_uuid=None, name=None, description=None, type=None, detail=None,"
+    " tag=None)",
+    "measurement_markers.delete": "(marker_uuid, measurement_uuid=None)",
+    "measurement_markers.list": "(measurement_uuid)",
+    "signals.create": "(label, data_type, data_id, channel, conversion, display, description='')",
+    "signals.get": "(uuid)",
+    "signals.update": "(uuid, label=None, description=None, data_type=None, data_id=None, channel=None, conversion=None,"
+    " display=None)",
+    "signals.delete": "(uuid)",
+    "signals.list": "(label=None, sort='label', order='asc', limit=100, page=1, iterator=False)",
+    "captures.create": "(name, start, duration=None, shared=True, description='')",
+    "captures.get": "(uuid)",
+    "captures.update": "(uuid, name=None, start=None, duration=None, shared=None, description=None)",
+    "captures.delete": "(uuid)",
+    "captures.list": "(start, end, name=None, sort='name', order='asc', limit=100, page=1, iterator=False)",
+    "units.store": "(measurement_uuid, units, serial_number=0, final=True)",
+    "units.list": "(start, end, measurement_uuid=None, edge_uuid=None, edge_name=None, id_queries=None, labels=None, limit=None,"
+    " iterator=False, exit_on_error=False)",
+    "data_points.store": "(measurement_uuid, data_points, serial_number=0, final=True)",
+    "data_points.list": "(start, end, measurement_uuid=None, edge_uuid=None, edge_name=None, id_queries=None, labels=None,"
+    " limit=None, iterator=False, exit_on_error=False)",
+}
+VENDOR_CLASSES = {
+    "DataFilter": "(data_type, channel, data_id=None)",
+    "DataPoint": "(elapsed_time, data_type, channel, data_payload)",
+    "DownstreamSpec": "(src_edge_uuid, filters, dst_edge_uuid='00000000-0000-0000-0000-000000000000')",
+    "IdQuery": "(data_type='*', channel='*', data_id='*')",
+    "Unit": "(elapsed_time, channel, data, measurement_uuid=None)",
+    "UpstreamSpec": "(src_edge_uuid, dst_edge_uuids=None, resend=False, store=False,"
+    " measurement_uuid='00000000-0000-0000-0000-000000000000')",
+}
+
+
+def bare(function: Callable[..., object]) -> str:
+    """A signature without its annotations."""
+    parameters = inspect.signature(function).parameters.values()
+    return str(inspect.Signature([each.replace(annotation=inspect.Parameter.empty) for each in parameters]))
+
+
+@pytest.mark.parametrize("name", VENDOR)
+def test_a_call_takes_the_vendors_arguments(name: str) -> None:
+    with idf.Client("http://127.0.0.1:1", "token") as client:
+        assert bare(operator.attrgetter(name)(client)) == VENDOR[name]
+
+
+@pytest.mark.parametrize("name", VENDOR_CLASSES)
+def test_a_class_takes_the_vendors_arguments(name: str) -> None:
+    assert bare(getattr(idf, name)) == VENDOR_CLASSES[name]
+
+
+def test_every_resource_has_its_lists_as_frames() -> None:
+    resources = {name.partition(".")[0] for name in VENDOR} | {"measurements"}
+    with idf.Client("http://127.0.0.1:1", "token") as client:
+        for name in resources:
+            resource = getattr(client, name)
+            listed, framed = (inspect.signature(method).parameters for method in (resource.list, resource.frame))
+            assert set(framed) == set(listed) - {"limit", "page", "iterator"}
 
 
 def test_a_local_server_knows_its_edges(server: idf.LocalServer) -> None:

@@ -174,6 +174,40 @@ def test_value_classes_show_their_value_as_data_in_the_vendors_way():
     assert (data.NMEA("$GPRMC,1").data, data.NMEA("$GPRMC,1").value) == (b"$GPRMC,1", "$GPRMC,1")
 
 
+@pytest.mark.parametrize("case", GOLDEN["cases"] + GOLDEN["malformed"], ids=lambda case: case["name"])
+def test_any_payload_is_read_and_comes_back_bit_for_bit(case):
+    payload = bytes.fromhex(case["payload_hex"])
+    content = data.from_any_payload(case["data_type"], payload, "its id")
+    assert content.data_type == case["data_type"]
+    assert content.to_payload() == payload
+    opaque = isinstance(content, data.Opaque)
+    assert opaque == (case.get("expect") == "undecodable")
+    if opaque:
+        assert (content.data_id, content.data) == ("its id", payload)
+        assert content.reason
+
+
+@given(st.integers(0, 255) | st.sampled_from(sorted(LAYOUTS)), st.binary(max_size=40))
+def test_no_payload_is_lost(data_type, payload):
+    content = data.from_any_payload(data_type, payload)
+    assert (content.data_type, content.to_payload()) == (data_type, payload)
+
+
+def test_content_that_cannot_be_read_says_why_and_shows_its_bytes():
+    unknown = data.from_any_payload(99, b"\x01\x02", "x")
+    assert unknown == data.Opaque(99, "x", b"\x01\x02")
+    assert unknown.reason == "there is no class for this data type"
+    assert str(unknown) == "data_type: 99\ndata_id: x\ndata: 01 02"
+    cut = data.from_any_payload(DataType.can, b"\x01")
+    assert cut.reason == "1 bytes; expected at least 5"
+    assert str(cut) == "data_type: can\ndata_id: \ndata: 01"
+    newer = data.from_any_payload("can_frame", b"\x01")
+    assert (newer.data_type, newer.data) == ("can_frame", b"\x01")
+    assert unknown != data.Opaque(98, "x", b"\x01\x02")
+    assert len({unknown, data.Opaque(99, "y", b"\x01\x02"), data.Opaque(98, "x", b"\x01\x02")}) == 2
+    assert pickle.loads(pickle.dumps(unknown)) == unknown
+
+
 @pytest.mark.parametrize("data_type", sorted(LAYOUTS))
 def test_class_of_a_data_type(data_type):
     if data_type in {DataType.mavlink, DataType.can_bulk, DataType.general_sensor_bulk}:

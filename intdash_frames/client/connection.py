@@ -14,10 +14,15 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from intdash_frames import timebase
+from intdash_frames.client.basetimes import MeasurementBasetimes
+from intdash_frames.client.captures import Captures
 from intdash_frames.client.credentials import TokenSource, credentials_from
 from intdash_frames.client.data_points import DataPoints
 from intdash_frames.client.edges import Edges
+from intdash_frames.client.markers import MeasurementMarkers
 from intdash_frames.client.measurements import Measurements
+from intdash_frames.client.signals import Signals
+from intdash_frames.client.units import Units
 from intdash_frames.errors import ApiError, IntdashError, NotFound, UsageError
 from intdash_frames.protocol.call import Endpoint
 from intdash_frames.protocol.endpoints import VERSION
@@ -43,7 +48,7 @@ def version_number(text: object) -> tuple[int, int, int] | None:
     >>> version_number("v2.3.0-next-946b424de"), version_number("1.17"), version_number("next")
     ((2, 3, 0), (1, 17, 0), None)
     """
-    match = re.match(r"v?(\d+)(?:\.(\d+))?(?:\.(\d+))?", text, re.ASCII) if isinstance(text, str) else None
+    match = re.match(r"v?(\d{1,9})(?:\.(\d{1,9}))?(?:\.(\d{1,9}))?", text, re.ASCII) if isinstance(text, str) else None
     if match is None:
         return None
     major, minor, patch = (int(part or 0) for part in match.groups())
@@ -113,7 +118,7 @@ class Connection:
         self.max_workers = _whole("max_workers", max_workers, least=1)
         self.tz = timebase.zone(tz)
         self.timeout = _timeout(timeout)
-        self._verify = verify
+        self.verify = verify
         self.transport = HttpTransport(
             url,
             credentials=credentials_from(
@@ -133,6 +138,11 @@ class Connection:
         self._lock = threading.Lock()
         self.edges = Edges(self)
         self.measurements = Measurements(self)
+        self.measurement_basetimes = MeasurementBasetimes(self)
+        self.measurement_markers = MeasurementMarkers(self)
+        self.signals = Signals(self)
+        self.captures = Captures(self)
+        self.units = Units(self)
         self.data_points = DataPoints(self)
 
     @property
@@ -144,8 +154,8 @@ class Connection:
         return f"{type(self).__name__}({self.url!r})"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        settings = {name: getattr(self, name) for name in ("url", "timeout", "retries", "max_workers", "tz")}
-        return _from_pickle, (type(self), {**settings, "verify": self._verify})
+        settings = {name: getattr(self, name) for name in ("url", "verify", "timeout", "retries", "max_workers", "tz")}
+        return _from_pickle, (type(self), settings)
 
     def __enter__(self) -> Self:
         return self

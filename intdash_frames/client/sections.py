@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import enum
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -16,17 +16,26 @@ from intdash_frames.codecs.layout import IdRule
 from intdash_frames.codecs.points import Points, name_points, store_body
 from intdash_frames.codecs.series import Series, SeriesTable
 from intdash_frames.codecs.table import layout_of
-from intdash_frames.errors import ApiError, ConnectFailed, IntdashError, ProtocolError, TransportError
+from intdash_frames.codecs.units import units_body
+from intdash_frames.errors import (
+    ApiError,
+    ConnectFailed,
+    IntdashError,
+    LocalProtocolError,
+    ProtocolError,
+    TransportError,
+    UsageError,
+)
 from intdash_frames.model import IdQuery
 from intdash_frames.protocol.elements import ResultCode
-from intdash_frames.protocol.endpoints import DATA_STORE
+from intdash_frames.protocol.endpoints import DATA_STORE, UNITS_STORE, Request
 from intdash_frames.protocol.framing import read_acks
 from intdash_frames.transport.retry import is_transient
 
 if TYPE_CHECKING:
     from intdash_frames.client.connection import Connection
 
-__all__ = ["SECTION_BYTES", "Fate", "Section", "Sender", "held_before", "split"]
+__all__ = ["AS_POINTS", "AS_UNITS", "SECTION_BYTES", "Fate", "Section", "Sender", "Way", "held_before", "split", "store_all"]
 
 # Large enough that the round trip vanishes, small enough to be sent again without regret; 2 GB is the most (protocol 4.1).
 SECTION_BYTES = 8 * 2**20
@@ -46,6 +55,30 @@ class Fate(enum.StrEnum):
     UNKNOWN = "unknown"  # sent, but neither acknowledged nor found there: it may be, or may still come
 
 
+@dataclass(frozen=True, slots=True)
+class Way:
+    """One of the two calls that store points.
+
+    Attributes
+    ----------
+    body : callable
+        ``body(points, measurement_uuid=, serial_number=, final=) -> bytes``
+    request : callable
+        ``request(measurement_uuid, body) -> Request``
+    """
+
+    body: Callable[..., bytes]
+    request: Callable[[str, bytes], Request]
+
+
+def _units_body(points: Points, *, measurement_uuid: str, serial_number: int, final: bool) -> bytes:
+    return units_body(points, serial_number=serial_number, final=final)  # the path names the measurement
+
+
+AS_POINTS = Way(store_body, lambda _, body: DATA_STORE.request(body=body))  # protocol 4.1
+AS_UNITS = Way(_units_body, lambda uuid, body: UNITS_STORE.request(uuid=uuid, body=body))  # protocol 4.2
+
+
 @dataclass(slots=True)
 class Section:
     """Points that are sent together: the unit of retry and of report.
@@ -63,6 +96,8 @@ class Section:
         Why it is not stored.
     sent_bytes : int
         Body bytes sent, every try counted.
+    failure : IntdashError or None
+        What the last try ended with, if it is not stored.
     """
 
     serial_number: int
@@ -71,6 +106,7 @@ class Section:
     fate: Fate | None = None
     reason: str = ""
     sent_bytes: int = 0
+    failure: IntdashError | None = None
 
     def overlaps(self, other: Section) -> bool:
         """Say whether the ranges of time of two sections have an instant in common."""
@@ -106,6 +142,8 @@ class Sender:
         What the measurement held before the first section was sent; see `held_before`.
     stored : iterable of Section
         What earlier senders stored: those sections at least that overlap one that is still to be sent.
+    way : Way
+        By which call.
 
     Notes
     -----
@@ -121,8 +159,9 @@ class Sender:
         *,
         held: Sequence[Points] = (),
         stored: Iterable[Section] = (),
+        way: Way = AS_POINTS,
     ) -> None:
-        self._connection, self._uuid, self._basetime_ns = connection, measurement_uuid, basetime_ns
+        self._connection, self._uuid, self._basetime_ns, self._way = connection, measurement_uuid, basetime_ns, way
         self._held = held
         self._stored = list(stored)
         # A server that failed one section through all its retries gets one try a section until it takes one again: with a
@@ -156,13 +195,13 @@ class Sender:
             section.reason = f"{section.reason}; reading back: {type(exc).__name__}: {exc}"
             self._hopeful = False
             return
-        section.fate, section.reason = Fate.STORED, ""
+        section.fate, section.reason, section.failure = Fate.STORED, "", None
         self._stored.append(section)
         self._hopeful = True
 
     def _try(self, section: Section, points: Points) -> IntdashError | None:
         """Send once; None if it was acknowledged, else why not, with the section's fate set."""
-        body = store_body(points, measurement_uuid=self._uuid, serial_number=section.serial_number, final=section.final)
+        body = self._way.body(points, measurement_uuid=self._uuid, serial_number=section.serial_number, final=section.final)
         section.sent_bytes += len(body)
         try:
             self._deliver(body)
@@ -171,13 +210,15 @@ class Sender:
             is_unknown = section.fate is Fate.UNKNOWN or _may_be_kept(exc)
             section.fate = Fate.UNKNOWN if is_unknown else Fate.REFUSED
             section.reason = f"{type(exc).__name__}: {exc}"
+            section.failure = exc.with_traceback(None)  # which would hold the body
             return exc
         return None
 
     def _deliver(self, body: bytes) -> None:
-        acks = read_acks(self._connection.transport.send(DATA_STORE.request(body=body)).body)
+        request = self._way.request(self._uuid, body)
+        acks = read_acks(self._connection.transport.send(request).body)
         if any(ack.result_code != ResultCode.OK for ack in acks):
-            raise ApiError(200, f"{DATA_STORE.method} {DATA_STORE.path}", "the server says that it did not take the section")
+            raise ApiError(200, request.endpoint, "the server says that it did not take the section")
 
     def _missing(self, section: Section) -> Points | None:
         """Read back and give the points of a section that are not there; None if all are."""
@@ -200,6 +241,60 @@ class Sender:
             return None
         # The end of the measurement is said with the section, so a final one is sent again even if nothing of it is missing.
         return section.points.take(np.asarray(missing, np.int64))
+
+
+def store_all(
+    connection: Connection,
+    measurement_uuid: str,
+    points: Points,
+    *,
+    way: Way,
+    serial_number: int = 0,
+    final: bool = True,
+    section_bytes: int = SECTION_BYTES,
+) -> None:
+    """Store points, all of them or with an error that says what is there.
+
+    Parameters
+    ----------
+    connection : Connection
+    measurement_uuid : str
+    points : Points
+        Times since the base time; what `way` can carry.
+    way : Way
+        By which call.
+    serial_number : int
+        Of the first section; those behind it count up.
+    final : bool
+        The measurement ends with the last section.
+    section_bytes : int
+        Size of a request, at most, unless a single point is larger.
+
+    Raises
+    ------
+    UsageError
+        If the measurement has no base time, without which nothing can be read back; nothing was sent.
+    ApiError, TransportError, ProtocolError
+        Of the first section that is not known to be stored; a note says which it is. Those behind it are not sent.
+    """
+    measurement = connection.measurements.get(measurement_uuid)
+    if measurement.basetime is None:
+        raise UsageError(f"measurement {measurement_uuid} has no base time; set one before storing in it")
+    basetime_ns = int(measurement.basetime.as_unit("ns").value)
+    runs = list(split(points, section_bytes=section_bytes)) or [points]
+    sections = [Section(serial_number + number, run) for number, run in enumerate(runs)]
+    held = held_before(connection, measurement_uuid, basetime_ns, sections) if len(points) else ()
+    sender = Sender(connection, measurement_uuid, basetime_ns, held=held, way=way)
+    for number, section in enumerate(sections):
+        section.final = final and section is sections[-1]
+        sender.send(section)
+        if section.fate is not Fate.STORED:
+            failure = section.failure or LocalProtocolError(section.reason)  # without one, no body could be written
+            state = "may be stored" if section.fate is Fate.UNKNOWN else "is not stored"
+            failure.add_note(
+                f"section {section.serial_number} {state}, {number} of {len(sections)} sections are. {section.reason}"
+            )
+            raise failure
 
 
 def held_before(connection: Connection, measurement_uuid: str, basetime_ns: int, sections: Sequence[Section]) -> list[Points]:

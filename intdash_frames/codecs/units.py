@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,12 +17,12 @@ from intdash_frames.protocol.elements import LONGEST_ELAPSED_NS, EOSMarker, SOSM
 from intdash_frames.protocol.framing import Reading, read_elements, write_elements
 from intdash_frames.protocol.wire import VARINTS
 
-__all__ = ["UnitRun", "read_run", "read_units", "units_body", "write_units"]
+__all__ = ["LARGEST_PAYLOAD", "UnitRun", "check_writable", "read_run", "read_units", "units_body", "write_units"]
 
 Marker = TypeVar("Marker", SOSMarker, EOSMarker)
 
 _SOS_BYTES = len(write_elements([SOSMarker(stream_id=0, serial_number=0)]))
-_LARGEST_PAYLOAD = VARINTS["A"].largest(VARINTS["A"].longest)
+LARGEST_PAYLOAD = VARINTS["A"].largest(VARINTS["A"].longest)
 _UNIT_BYTES = 16  # of a unit without its payload, at most
 
 
@@ -127,6 +127,13 @@ def read_units(body: bytes | bytearray | memoryview) -> StoreSection:
     return StoreSection("", sos.serial_number, eos.final, section_end=True, section_total_count=None, points=run.points)
 
 
+def _frozen(column: NDArray[Any]) -> NDArray[Any]:
+    """The one kind of array for which the writer is compiled: compiling it anew would hold up a stream for seconds."""
+    view = np.ascontiguousarray(column).view()
+    view.setflags(write=False)
+    return view
+
+
 def _one_marker(part: memoryview, form: type[Marker], where: str) -> Marker:
     """Read `part`, which must be one marker and nothing else."""
     try:
@@ -169,6 +176,24 @@ def units_body(points: Points, *, serial_number: int = 0, final: bool = True, st
     return b"".join([head, write_units(points, stream_id), tail])
 
 
+def check_writable(points: Points) -> None:
+    """Refuse points that units cannot carry.
+
+    Raises
+    ------
+    LocalProtocolError
+        See `units_body`.
+    """
+    check_storable(points)
+    for values, largest, name in (
+        (points.time_ns, LONGEST_ELAPSED_NS, "an elapsed time [ns]"),
+        (np.diff(points.offsets), LARGEST_PAYLOAD, "a payload [byte]"),
+    ):
+        over = np.flatnonzero(values > largest)
+        if len(over):
+            raise LocalProtocolError(f"point {over[0]} has {name} of {values[over[0]]}; a unit carries at most {largest}")
+
+
 def write_units(points: Points, stream_id: int) -> memoryview:
     """Write points as units side by side, times in nanoseconds (protocol 5.5).
 
@@ -183,19 +208,19 @@ def write_units(points: Points, stream_id: int) -> memoryview:
     LocalProtocolError
         If a unit cannot carry a point; see `units_body`.
     """
-    check_storable(points)
-    for values, largest, name in (
-        (points.time_ns, LONGEST_ELAPSED_NS, "an elapsed time [ns]"),
-        (np.diff(points.offsets), _LARGEST_PAYLOAD, "a payload [byte]"),
-    ):
-        over = np.flatnonzero(values > largest)
-        if len(over):
-            raise LocalProtocolError(f"point {over[0]} has {name} of {values[over[0]]}; a unit carries at most {largest}")
+    check_writable(points)
     channels = np.asarray([key.channel or 0 for key in points.keys], np.int64)
     data_types = np.asarray([key.data_type or 0 for key in points.keys], np.int64)
     payload_bytes = int(points.offsets[-1]) - int(points.offsets[0])
     out = np.empty(payload_bytes + _UNIT_BYTES * len(points), np.uint8)
     used = kernels.write_unit_run(
-        stream_id, points.time_ns, points.series, channels, data_types, points.offsets, points.data, out
+        stream_id,
+        _frozen(points.time_ns),
+        _frozen(points.series),
+        _frozen(channels),
+        _frozen(data_types),
+        _frozen(points.offsets),
+        _frozen(points.data),
+        out,
     )
     return out[:used].data

@@ -18,7 +18,7 @@ from intdash_frames.errors import ConnectionLost, IncompleteRead, TimedOut, Usag
 from intdash_frames.frames import build, envelope
 from intdash_frames.frames.attributes import FrozenDict, freeze
 from intdash_frames.frames.progress import ProgressOption, check_progress
-from intdash_frames.frames.reading import Query, Reading
+from intdash_frames.frames.reading import Pass, Query, Reading
 from intdash_frames.frames.report import Report
 from intdash_frames.frames.selection import select
 from intdash_frames.frames.sources import read_bound, read_source
@@ -103,10 +103,18 @@ class Frames:
         What the last read did; reading is done first if it was not.
     """
 
-    def __init__(self, connection: Connection, query: Query, *, tz: Any, collect: bool) -> None:
-        self._connection, self._query, self._tz, self._collect = connection, query, tz, collect
+    def __init__(
+        self,
+        connection: Connection,
+        query: Query,
+        *,
+        tz: Any,
+        collect: bool,
+        read: Callable[[Connection, Query], Pass] = Reading,
+    ) -> None:
+        self._connection, self._query, self._tz, self._collect, self._read = connection, query, tz, collect, read
         self._parts: list[Points] | None = None
-        self._reading: Reading | None = None
+        self._reading: Pass | None = None
         self._undecodable = 0
 
     def __repr__(self) -> str:
@@ -119,7 +127,7 @@ class Frames:
 
     def _points(self) -> list[Points]:
         if self._parts is None:
-            reading = self._reading = Reading(self._connection, self._query)
+            reading = self._reading = self._read(self._connection, self._query)
             parts = self._first(list(reading.batches()))
             self._raise_if_hopeless(reading)
             self._parts = parts
@@ -130,7 +138,7 @@ class Frames:
         parts, head = build.in_time_order(parts), self._query.head
         return parts if head is None or sum(map(len, parts)) <= head else [Points.concat(parts).slice(0, head)]
 
-    def _raise_if_hopeless(self, reading: Reading) -> None:
+    def _raise_if_hopeless(self, reading: Pass) -> None:
         """Raise what the server says where nothing at all could be read, and what the user got wrong."""
         failures = reading.failures
         if self._collect:
@@ -150,7 +158,7 @@ class Frames:
         failure = reading.failures[0] if reading.failures else None
         what = [f"{gap['source']}: {gap['reason']}" for gap in report.gaps]
         if report.error_points:
-            what.append(f"{report.error_points} values could not be converted by the server, first: {report.errors[0]}")
+            what.append(f"{report.error_points} values could not be converted, first: {report.errors[0]}")
         gap = report.gaps[0] if report.gaps else {}
         raise IncompleteRead(
             f"read {report.points} points, but not all: {'; '.join(what)}. .partial has what was read, .report the details; "
@@ -233,10 +241,20 @@ class Frames:
 
     def _stream(self, rows: int) -> Iterator[pa.RecordBatch]:
         fresh = self._parts is None
+        for part in self._passing():
+            for start in range(0, len(part), rows):
+                yield envelope.to_batch(part.slice(start, min(start + rows, len(part))))
+        if fresh:
+            assert self._reading is not None
+            self._raise_if_hopeless(self._reading)
+            self._raise_if_incomplete(None)
+
+    def _passing(self) -> Iterator[Points]:
+        """Give what was read before; if nothing was, read it without keeping it, and leave it to the caller what is missing."""
         if self._parts is not None:
             source: Any = iter(self._parts)
         else:
-            reading = self._reading = Reading(self._connection, self._query)
+            reading = self._reading = self._read(self._connection, self._query)
             source = reading.batches()
             if self._query.head is not None and len(self._query.source.names) > 1:
                 source = self._first(list(source))  # bounded by head; the measurements may overlap
@@ -244,11 +262,7 @@ class Frames:
         for part in source:
             whole = part if left is None else part.slice(0, min(left, len(part)))
             left = None if left is None else left - len(whole)
-            for start in range(0, len(whole), rows):
-                yield envelope.to_batch(whole.slice(start, min(start + rows, len(whole))))
-        if fresh:
-            self._raise_if_hopeless(reading)
-            self._raise_if_incomplete(None)
+            yield whole
 
     def to_reader(self, rows: int = 65536) -> pa.RecordBatchReader:
         """Read in bounded memory, as a reader that DuckDB, polars and pyarrow take."""

@@ -7,12 +7,11 @@ import json
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
 from intdash_frames.client import history
-from intdash_frames.client.data_points import ERROR_ID
 from intdash_frames.codecs.points import Points
 from intdash_frames.codecs.series import Series, SeriesTable
 from intdash_frames.errors import ApiError, ProtocolError, TransportError, UsageError
@@ -23,12 +22,13 @@ from intdash_frames.frames.selection import Pattern, Selection
 from intdash_frames.frames.sources import Bound, Range, Source
 from intdash_frames.model import DataType, SignalKey
 from intdash_frames.model.kinds import member
+from intdash_frames.model.signals import ERROR_ID
 from intdash_frames.protocol.endpoints import DATA_IDS
 
 if TYPE_CHECKING:
     from intdash_frames.client.connection import Connection
 
-__all__ = ["Query", "Reading"]
+__all__ = ["MOST_ERRORS", "Pass", "Query", "Reading"]
 
 # Failures of a server or of the way to it; anything else is a defect or the user's, and is not collected.
 FAILURES = (ApiError, TransportError, ProtocolError)
@@ -45,6 +45,28 @@ class Query:
     end: Bound | None
     head: int | None
     progress: ProgressOption
+
+
+class Pass(Protocol):
+    """What `Frames` needs of whatever reads for it, once."""
+
+    @property
+    def failures(self) -> list[Exception]:
+        """What ended the reading of a range early."""
+        ...
+
+    @property
+    def report(self) -> Report:
+        """What has been read so far."""
+        ...
+
+    def batches(self) -> Iterator[Points]:
+        """Read everything, batch by batch; data only."""
+        ...
+
+    def unmatched_error(self) -> UsageError:
+        """Make the error for the first of ``report.unmatched``."""
+        ...
 
 
 @dataclass
@@ -105,8 +127,8 @@ class Reading:
     def _range(self, range_: Range) -> Iterator[Points]:
         selection = self.query.selection
         asked = history.PointsQuery(range_.name, range_.start_ns, range_.end_ns, selection.idq, selection.labels)
-        # What is narrowed here, the server cannot count for us.
-        narrow = any(pattern.is_narrower for pattern in selection.patterns)
+        # What is narrowed here, the server cannot count for us; and it counts conversion errors, which are taken out here.
+        narrow = bool(selection.labels) or any(pattern.is_narrower for pattern in selection.patterns)
         left, reached = self.query.head, range_.start_ns
         try:
             for batch in history.points(self.connection, asked, head=None if narrow else left, keys=self.keys, tally=self._tally):

@@ -21,9 +21,10 @@ class Report:
     duplicates : int
         Points that a page repeated and that were removed [count].
     error_points : int
-        Conversion errors that the server put among the points; none of them is in the data [count].
+        Values that could not be converted [count]. Where the server converts, none of them is in the data; where
+        `signals.apply` does, they are nulls in it.
     errors : tuple of dict
-        What those said, the first hundred.
+        What the server said of those, the first hundred; of those of `signals.apply`, one for each signal, with ``points``.
     gaps : tuple of dict
         What could not be read: ``start_ns``, ``end_ns``, ``source``, ``reason``.
     undecodable : int

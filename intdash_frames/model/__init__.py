@@ -25,8 +25,10 @@ from intdash_frames.model.signals import (
     Display,
     Signal,
 )
+from intdash_frames.model.streams import NULL_UUID, DataFilter, DownstreamSpec, Unit, UpstreamSpec
 
 __all__ = [
+    "NULL_UUID",
     "BasetimeType",
     "Capture",
     "Conversion",
@@ -38,10 +40,12 @@ __all__ = [
     "ConversionSubBytes",
     "ConversionSubString",
     "ConversionType",
+    "DataFilter",
     "DataPoint",
     "DataResponse",
     "DataType",
     "Display",
+    "DownstreamSpec",
     "Edge",
     "EdgeType",
     "IdQuery",
@@ -54,6 +58,8 @@ __all__ = [
     "MeasurementMarkerType",
     "Signal",
     "SignalKey",
+    "Unit",
+    "UpstreamSpec",
     "dump",
     "load",
 ]

@@ -15,6 +15,9 @@ from intdash_frames.model.kinds import ConversionType, DataType, member
 if TYPE_CHECKING:
     import pandas as pd
 
+# The outer id of a point that stands for a failed conversion; never the inner one, which is the user's to choose (protocol 3.5).
+ERROR_ID: Final = "intdash/measurement/get/data/error"
+
 
 class Conversion(Record):
     """How the server turns a payload into a value; one class per `ConversionType` (protocol 2.6)."""

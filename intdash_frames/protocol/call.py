@@ -7,6 +7,7 @@ Source: protocol 1.3, 1.4 and 3.1.
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 import uuid as uuids
@@ -17,7 +18,8 @@ from urllib.parse import quote, urlencode
 
 from intdash_frames import timebase
 from intdash_frames.errors import RemoteProtocolError, UsageError
-from intdash_frames.model import IdQuery, dump, load
+from intdash_frames.model import Conversion, IdQuery, dump, load
+from intdash_frames.model.form import Record
 from intdash_frames.model.kinds import basetime_type_name
 
 __all__ = ["ABSENT", "JSON_TYPE", "REQUIRED", "Endpoint", "Param", "Request", "uuid_text"]
@@ -138,11 +140,20 @@ def micro(value: Any) -> int:
 
 
 def record(value: Any) -> Any:
-    return value if isinstance(value, Mapping) else dump(value)
+    return value if isinstance(value, Mapping) else dump(_one_of(Record, value, "a record such as Display or a marker's detail"))
 
 
 def conversion(value: Any) -> Any:
-    return value if isinstance(value, Mapping) else {"type": str(value.type.value), "options": dump(value)}
+    if isinstance(value, Mapping):
+        return value
+    options = dump(_one_of(Conversion, value, "one of the Conversion classes"))
+    return {"type": value.type.value, "options": options}
+
+
+def _one_of(kind: type[Any], value: Any, expected: str) -> Any:
+    if not isinstance(value, kind) or not dataclasses.is_dataclass(value):
+        raise UsageError(f"{value!r} is {type(value).__name__}, expected {expected}")
+    return value
 
 
 def id_queries(values: Any) -> list[str]:
@@ -302,7 +313,7 @@ class Endpoint:
         """
         try:
             return json.loads(body)
-        except ValueError as exc:
+        except (ValueError, RecursionError) as exc:  # the latter for brackets nested a thousand deep
             raise RemoteProtocolError(f"{self.method} {self.path} answered {status} with {body[:40]!r}, expected JSON") from exc
 
     def items(self, answer: Any) -> list[Any]:

@@ -33,9 +33,11 @@ from intdash_frames.protocol.call import (
     uuid_text,
 )
 
-__all__ = ["ENDPOINTS", "JSON_TYPE", "PROTOBUF_TYPE", "Endpoint", "Param", "Request", "uuid_text"]
+__all__ = ["ENDPOINTS", "JSON_TYPE", "PROTOBUF_TYPE", "STREAM_PATH", "Endpoint", "Param", "Request", "uuid_text"]
 
 PROTOBUF_TYPE: Final = "application/protobuf"
+STREAM_PATH: Final = "/api/v1/ws/measurements"
+"""Where a connection of iSCP begins; no call, so it has no row. Source: protocol 5.1."""
 
 
 def _page(sort: str) -> tuple[Param, ...]:

@@ -149,6 +149,11 @@ class ServerSession:
         """What is to be sent now, as one message; see `ClientSession.take`."""
         return self._outbox.take(most)
 
+    @property
+    def waiting_bytes(self) -> int:
+        """What `take` would give [byte]."""
+        return self._outbox.size
+
     def lost(self) -> list[Stream]:
         """The connection is gone: close every stream and give them back."""
         streams = list(self.streams.values())

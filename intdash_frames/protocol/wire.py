@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias
 
 from intdash_frames.errors import LocalProtocolError, RemoteProtocolError
+from intdash_frames.model.streams import NULL_UUID
 
 __all__ = [
     "NULL_UUID",
@@ -46,9 +47,6 @@ __all__ = [
 ]
 
 BytesLike: TypeAlias = bytes | bytearray | memoryview
-
-NULL_UUID = str(uuid.UUID(int=0))
-"""Sixteen zero bytes: "none" wherever a uuid is optional."""
 
 
 class Reader:

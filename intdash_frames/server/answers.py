@@ -18,20 +18,22 @@ from numpy.typing import NDArray
 
 from intdash_frames.codecs.points import Points, response_frames
 from intdash_frames.codecs.series import Series, SeriesTable
+from intdash_frames.server.labelled import labelled, with_signals
 from intdash_frames.server.selection import DataQuery, Source, find_sources
 from intdash_frames.server.store import Store
 from intdash_frames.timebase import INT64_MAX
 
 __all__ = ["Answer", "data_answer"]
 
-# Some ten megabytes of body: smaller parts pay more for each query and each list of series, larger ones delay the first bytes.
+# A window is a query of its own: some ten megabytes of body, since smaller ones pay more for each query.
 PART_POINTS = 131_072
 # Parts of large payloads (pictures) are cut by bytes instead, so that a few of them in flight stay far below 100 MB.
 PART_BYTES = 16 * 2**20
-# A stream cannot be cut by bytes: its parts get fewer points the larger a payload of the measurement may be. DuckDB reads up to
-# eight parts ahead, so they are smaller; with fewer points than this, windows are faster.
+# A part of a stream costs no query, so it is as small as its way through the threads allows: the reader works on the first ones
+# while the last ones are made. A stream cannot be cut by bytes, and DuckDB reads up to eight parts ahead, so only a measurement
+# whose payloads are all small is streamed.
+STREAMED_POINTS = 16_384
 STREAMED_BYTES = 8 * 2**20
-FEWEST_STREAMED = 16_384
 # Enough for 250 million evenly spread points in one counting query; a crowded bucket is counted again by itself.
 BUCKETS = 4096
 
@@ -96,6 +98,7 @@ def data_answer(store: Store, query: DataQuery) -> Answer:
     """
     cursor = store.snapshot()
     try:
+        query = with_signals(cursor, query)
         return Answer(cursor, _pieces(cursor, query, find_sources(cursor, query)))
     except BaseException:
         cursor.close()
@@ -111,7 +114,8 @@ def _pieces(cursor: duckdb.DuckDBPyConnection, query: DataQuery, sources: list[S
                 Series(source.uuid, series.data_type, series.channel, series.data_id, str(series.data_type))
             )
     left = query.limit or INT64_MAX
-    for part in _parts(cursor, query, sources, codes, keys):
+    parts = _parts(cursor, query, sources, codes, keys)
+    for part in labelled(parts, query, keys) if query.signals else parts:
         points = part.slice(0, min(left, len(part)))
         left -= len(points)
         if len(points):
@@ -129,7 +133,7 @@ def _parts(
     )
     if can_stream(alive):
         for source in alive:
-            yield from stream(cursor, source, query, most, codes, keys)
+            yield from stream(cursor, source, query, min(most, STREAMED_POINTS), codes, keys)
     else:
         for window in plan(cursor, alive, query.start_ns, query.end_ns, most):
             yield fetch(cursor, alive, window, codes, keys)
@@ -137,7 +141,7 @@ def _parts(
 
 def can_stream(sources: Collection[Source]) -> bool:
     """Tell whether the rows of measurements, one measurement after the other as stored, ascend by time and are small."""
-    return all(source.in_order and source.largest_payload * FEWEST_STREAMED <= STREAMED_BYTES for source in sources) and all(
+    return all(source.in_order and source.largest_payload * STREAMED_POINTS <= STREAMED_BYTES for source in sources) and all(
         before.basetime_ns + before.last_elapsed_ns < after.basetime_ns for before, after in pairwise(sources)
     )
 
@@ -145,12 +149,12 @@ def can_stream(sources: Collection[Source]) -> bool:
 def stream(
     cursor: duckdb.DuckDBPyConnection, source: Source, query: DataQuery, most: int, codes: NDArray[np.int32], keys: SeriesTable
 ) -> Iterator[Points]:
-    """Read the rows of a measurement as they are stored, in parts of at most `most` points and `STREAMED_BYTES` bytes."""
+    """Read the rows of a measurement as they are stored, in parts of at most `most` points."""
     sql = f"SELECT elapsed_ns + {source.basetime_ns} AS time_ns, series_id, payload {source.rows(query.start_ns, query.end_ns)}"
     # DuckDB gives rows in the order of insertion; a limit lets it stop early instead of reading ahead.
     if query.limit:
         sql += f" LIMIT {query.limit}"
-    with cursor.sql(sql).to_arrow_reader(min(most, STREAMED_BYTES // max(1, source.largest_payload))) as reader:
+    with cursor.sql(sql).to_arrow_reader(most) as reader:
         for batch in reader:
             time_ns, series_ids = batch.column("time_ns").to_numpy(), batch.column("series_id").to_numpy()
             yield Points(time_ns, codes[series_ids], *_data_and_offsets(batch.column("payload")), keys)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping
+import sys
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, Final
 
 from starlette.datastructures import QueryParams
@@ -15,7 +16,7 @@ from intdash_frames.protocol import call
 from intdash_frames.protocol.call import ABSENT, REQUIRED, Param
 from intdash_frames.server.store import Refused
 
-__all__ = ["read_fields", "read_query"]
+__all__ = ["exact_keys", "finite", "read_fields", "read_query", "texts_only"]
 
 
 def _flag(text: str) -> bool:
@@ -54,8 +55,32 @@ _IN_QUERY: Final[dict[Callable[[Any], Any], Callable[[str], Any]]] = {
     call.micro: _moment_or_micro,
 }
 _REPEATED: Final = (call.texts, call.id_queries)
-# In JSON only moments are not yet what the form checks.
-_IN_JSON: Final[dict[Callable[[Any], Any], Callable[[Any], Any]]] = {call.iso: _moment}
+
+
+def _stamp(text: Any) -> int:
+    # A record of it could not be read back: the lowest 64 bit integer is how pandas spells "not a time".
+    if (time_ns := _moment(text)) == timebase.INT64_MIN:
+        raise UsageError(f"{text!r} is the one nanosecond that stands for no time; expected a later one")
+    return time_ns
+
+
+def _span(value: Any) -> int:
+    return timebase.from_micro(call.whole(value))
+
+
+def _object(value: Any) -> Mapping[str, Any]:
+    if not isinstance(value, Mapping):
+        raise UsageError(f"{value!r} is {type(value).__name__}, expected a JSON object")
+    return value
+
+
+# In JSON only these are not yet what the form checks.
+_IN_JSON: Final[dict[Callable[[Any], Any], Callable[[Any], Any]]] = {
+    call.iso: _stamp,
+    call.micro: _span,
+    call.record: _object,
+    call.conversion: _object,
+}
 
 
 def read_query(params: tuple[Param, ...], query: QueryParams) -> dict[str, Any]:
@@ -89,8 +114,12 @@ def read_query(params: tuple[Param, ...], query: QueryParams) -> dict[str, Any]:
     return _read(params, given, _IN_QUERY)
 
 
+def _no_number(word: str) -> None:
+    raise ValueError(f"{word} is no JSON number")
+
+
 def read_fields(params: tuple[Param, ...], body: bytes) -> dict[str, Any]:
-    """Read the JSON body of a call; as `read_query`.
+    """Read the JSON body of a call; as `read_query`, durations as nanoseconds.
 
     Raises
     ------
@@ -98,8 +127,10 @@ def read_fields(params: tuple[Param, ...], body: bytes) -> dict[str, Any]:
         400, naming the field and the value.
     """
     try:
-        fields = json.loads(body)
-    except ValueError as exc:
+        fields = json.loads(body, parse_constant=_no_number)
+        # Half a surrogate pair, which JSON can spell and UTF-8 cannot, would come to light only where it is written.
+        json.dumps(fields, ensure_ascii=False).encode()
+    except (ValueError, RecursionError) as exc:
         raise Refused(400, f"the body is not JSON: {exc}") from exc
     if not isinstance(fields, Mapping):
         raise Refused(400, f"the body is a JSON {type(fields).__name__}, expected an object")
@@ -121,3 +152,52 @@ def _read(params: tuple[Param, ...], given: Mapping[str, Any], readers: Mapping[
         except UsageError as exc:
             raise Refused(400, f"{param.name}: {exc}") from exc
     return values
+
+
+def exact_keys(name: str, value: Any, expected: Collection[str]) -> None:
+    """Refuse what is not a JSON object of exactly these keys: the reference fails on one too many as on one missing.
+
+    Raises
+    ------
+    Refused
+        400, naming the key.
+
+    Notes
+    -----
+    Source: protocol, appendix B.
+    """
+    if not isinstance(value, Mapping):
+        raise Refused(400, f"{name} is {value!r}, expected a JSON object")
+    wanted = f"expected {', '.join(expected) or 'no keys'}"
+    for key in expected:
+        if key not in value:
+            raise Refused(400, f"{name}: {key} is missing; {wanted}")
+    for key in value:
+        if key not in expected:
+            raise Refused(400, f"{name}: {key!r} is not known; {wanted}")
+
+
+def texts_only(name: str, values: Mapping[str, Any]) -> None:
+    """Refuse values that are not text.
+
+    Raises
+    ------
+    Refused
+        400, naming the key and the value.
+    """
+    for key, value in values.items():
+        if not isinstance(value, str):
+            raise Refused(400, f"{name}: {key} is {value!r}, expected text")
+
+
+def finite(name: str, values: Mapping[str, Any]) -> None:
+    """Refuse values that are not numbers within the range of 64 bit floats.
+
+    Raises
+    ------
+    Refused
+        400, naming the key and the value.
+    """
+    for key, value in values.items():
+        if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= sys.float_info.max:
+            raise Refused(400, f"{name}: {key} is {value!r}, expected a finite number")

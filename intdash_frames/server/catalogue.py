@@ -28,8 +28,10 @@ __all__ = [
     "delete_measurement",
     "edge",
     "edges",
+    "id_of",
     "measurement",
     "measurements",
+    "page_of",
     "put_basetime",
     "update_measurement",
 ]
@@ -75,14 +77,17 @@ class Where:
         self.conditions.append(condition)
         self.values += values
 
-    def add_name(self, column: str, wanted: str | None) -> None:
-        """Match the start of a text, or all of it if `wanted` stands in double quotes (protocol 2.1)."""
-        if wanted is None:
-            return
-        if len(wanted) >= 2 and wanted[0] == wanted[-1] == '"':
-            self.add(f"{column} = ?", wanted[1:-1])
-        else:
-            self.add(f"starts_with({column}, ?)", wanted)
+    def add_name(self, column: str, *wanted: str | None) -> None:
+        """Match the start of a text, or all of it if `wanted` stands in double quotes (protocol 2.1); of several, any."""
+        tests, values = [], []
+        for each in wanted:
+            if each is None:
+                continue
+            whole = len(each) >= 2 and each[0] == each[-1] == '"'
+            tests.append(f"{column} = ?" if whole else f"starts_with({column}, ?)")
+            values.append(each[1:-1] if whole else each)
+        if tests:
+            self.add(f"({' OR '.join(tests)})", *values)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,9 +100,10 @@ class Page:
     number: int
 
 
-def _rows(
+def page_of(
     cursor: duckdb.DuckDBPyConnection, select: str, tables: str, where: Where, page: Page
 ) -> tuple[list[tuple[Any, ...]], int]:
+    """The rows of a page of a list, and how many there are in all."""
     tables = f"{tables} WHERE {' AND '.join(where.conditions)}"
     ((total,),) = cursor.execute(f"SELECT count(*) {tables}", where.values).fetchall()
     # Equal keys keep their order from page to page by the uuid.
@@ -137,7 +143,7 @@ def edge(cursor: duckdb.DuckDBPyConnection, uuid: str) -> Edge:
 
 def edges(cursor: duckdb.DuckDBPyConnection, where: Where, page: Page) -> tuple[list[Edge], int]:
     """A page of edges, and how many there are in all."""
-    rows, total = _rows(cursor, _EDGE, "FROM edges", where, page)
+    rows, total = page_of(cursor, _EDGE, "FROM edges", where, page)
     return [_edge(row) for row in rows], total
 
 
@@ -175,11 +181,18 @@ def measurement(cursor: duckdb.DuckDBPyConnection, uuid: str) -> Measurement:
 
 def measurements(cursor: duckdb.DuckDBPyConnection, where: Where, page: Page) -> tuple[list[Measurement], int]:
     """A page of measurements, and how many there are in all."""
-    rows, total = _rows(cursor, _MEASUREMENT, _MEASUREMENTS, where, page)
+    rows, total = page_of(cursor, _MEASUREMENT, _MEASUREMENTS, where, page)
     return [_measurement(row) for row in rows], total
 
 
-def _measurement_id(cursor: duckdb.DuckDBPyConnection, uuid: str) -> int:
+def id_of(cursor: duckdb.DuckDBPyConnection, uuid: str) -> int:
+    """The small number that rows of other tables name a measurement by.
+
+    Raises
+    ------
+    Refused
+        404.
+    """
     row = one(cursor, "SELECT id FROM measurements WHERE uuid = ?", [uuid])
     if row is None:
         raise Refused(404, f"no measurement {uuid!r}")
@@ -237,7 +250,7 @@ def update_measurement(store: Store, uuid: str, changes: Mapping[str, Any]) -> N
         404 for no such measurement, 400 for a base time type that the measurement has no entry of.
     """
     with store.write() as cursor:
-        measurement_id = _measurement_id(cursor, uuid)
+        measurement_id = id_of(cursor, uuid)
         wanted = changes.get("basetime_type")
         if wanted is not None:
             there = [entry.type.name for entry in _basetimes(cursor, measurement_id) if entry.type is not None]
@@ -259,10 +272,10 @@ def delete_measurement(store: Store, uuid: str) -> None:
         404, or 409 if it is protected.
     """
     with store.write() as cursor:
-        measurement_id = _measurement_id(cursor, uuid)
+        measurement_id = id_of(cursor, uuid)
         if measurement(cursor, uuid).protected:
             raise Refused(409, f"measurement {uuid} is protected; PUT /api/v1/measurements/{uuid}/unprotect first")
-        for table in ("points", "series", "basetimes"):
+        for table in ("points", "series", "basetimes", "markers"):
             cursor.execute(f"DELETE FROM {table} WHERE measurement_id = ?", [measurement_id])
         cursor.execute("DELETE FROM measurements WHERE id = ?", [measurement_id])
     store.forget(measurement_id)
@@ -284,7 +297,7 @@ def basetimes(cursor: duckdb.DuckDBPyConnection, uuid: str) -> list[MeasurementB
     Refused
         404.
     """
-    return _basetimes(cursor, _measurement_id(cursor, uuid))
+    return _basetimes(cursor, id_of(cursor, uuid))
 
 
 def put_basetime(store: Store, uuid: str, kind: str, basetime_ns: int) -> None:
@@ -297,7 +310,7 @@ def put_basetime(store: Store, uuid: str, kind: str, basetime_ns: int) -> None:
     """
     now_ns = time.time_ns()
     with store.write() as cursor:
-        measurement_id = _measurement_id(cursor, uuid)
+        measurement_id = id_of(cursor, uuid)
         changed = one(
             cursor,
             "UPDATE basetimes SET basetime_ns = ?, updated_ns = ? WHERE measurement_id = ? AND type = ? RETURNING type",
@@ -316,7 +329,7 @@ def delete_basetime(store: Store, uuid: str, kind: str) -> None:
         404, or 409 if it is the one in use.
     """
     with store.write() as cursor:
-        measurement_id = _measurement_id(cursor, uuid)
+        measurement_id = id_of(cursor, uuid)
         in_use = measurement(cursor, uuid).basetime_type
         if in_use is not None and in_use.name == kind:
             raise Refused(409, f"base time {kind!r} is in use; choose another with PUT /api/v1/measurements/{uuid} first")

@@ -11,19 +11,20 @@ from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import urlencode
 
+from duckdb import DuckDBPyConnection
 from starlette.datastructures import QueryParams
 from starlette.responses import JSONResponse, Response
 
 from intdash_frames.codecs.points import StoreSection, read_store
 from intdash_frames.codecs.units import read_units
 from intdash_frames.errors import RemoteProtocolError, UsageError
-from intdash_frames.model import dump
+from intdash_frames.model import Measurement, dump
 from intdash_frames.model.kinds import basetime_type_name
 from intdash_frames.protocol import endpoints as calls
 from intdash_frames.protocol.call import Endpoint, Param, micro, text, uuid_text
 from intdash_frames.protocol.elements import ResultCode, SectionAck
 from intdash_frames.protocol.framing import write_elements
-from intdash_frames.server import catalogue
+from intdash_frames.server import captures, catalogue, definitions, markers
 from intdash_frames.server.accounts import Accounts
 from intdash_frames.server.answers import Answer, data_answer
 from intdash_frames.server.arguments import read_fields, read_query
@@ -55,6 +56,16 @@ class Call:
     def uuid(self) -> str:
         """The uuid in the path."""
         return self.path["uuid"].lower()
+
+    @property
+    def marker_uuid(self) -> str:
+        """The uuid of a marker in the path."""
+        return self.path["marker_uuid"].lower()
+
+    @property
+    def owner_uuid(self) -> str | None:
+        """The uuid of the measurement that a marker has to be one of, if the path says so."""
+        return self.uuid if "uuid" in self.path else None
 
     def arguments(self) -> dict[str, Any]:
         """The query by the endpoint's row."""
@@ -123,7 +134,8 @@ def _edges_list(call: Call) -> Response:
 
 def _measurement(call: Call, uuid: str, status: int) -> Response:
     with call.store.read() as cursor:
-        return JSONResponse(dump(catalogue.measurement(cursor, uuid)), status)
+        (found,) = markers.with_markers(cursor, [catalogue.measurement(cursor, uuid)])
+        return JSONResponse(dump(found), status)
 
 
 def _measurements_create(call: Call) -> Response:
@@ -142,6 +154,12 @@ def _uuid_argument(value: str) -> str:
 
 def _measurements_get(call: Call) -> Response:
     return _measurement(call, call.uuid, 200)
+
+
+def _measurements_get_by_marker(call: Call) -> Response:
+    with call.store.read() as cursor:
+        uuid = markers.measurement_of(cursor, call.marker_uuid)
+    return _measurement(call, uuid, 200)
 
 
 def _measurements_update(call: Call) -> Response:
@@ -176,7 +194,12 @@ def _measurements_list(call: Call) -> Response:
         where.add(f"{reach} >= ?", given["start"])
     if "end" in given:
         where.add("b.basetime_ns < ?", given["end"])
-    return _list(call, given, catalogue.MEASUREMENT_SORTS, where, catalogue.measurements)
+    return _list(call, given, catalogue.MEASUREMENT_SORTS, where, _measurements_with_markers)
+
+
+def _measurements_with_markers(cursor: DuckDBPyConnection, where: Where, page: Page) -> tuple[list[Measurement], int]:
+    found, total = catalogue.measurements(cursor, where, page)
+    return markers.with_markers(cursor, found), total
 
 
 def _basetime_type(call: Call) -> str:
@@ -210,6 +233,100 @@ def _basetimes_delete(call: Call) -> Response:
     return Response(status_code=204)
 
 
+def _marker(call: Call, uuid: str, status: int) -> Response:
+    with call.store.read() as cursor:
+        return JSONResponse(dump(markers.marker(cursor, uuid, call.owner_uuid)), status)
+
+
+def _markers_create(call: Call) -> Response:
+    return _marker(call, markers.create_marker(call.store, call.uuid, call.caller, **call.fields()), 201)
+
+
+def _markers_get(call: Call) -> Response:
+    return _marker(call, call.marker_uuid, 200)
+
+
+def _markers_update(call: Call) -> Response:
+    markers.update_marker(call.store, call.marker_uuid, call.caller, call.fields(), call.owner_uuid)
+    return _marker(call, call.marker_uuid, 201)
+
+
+def _markers_delete(call: Call) -> Response:
+    markers.delete_marker(call.store, call.marker_uuid, call.owner_uuid)
+    return Response(status_code=201)
+
+
+def _markers_delete_all(call: Call) -> Response:
+    markers.delete_markers(call.store, call.uuid)
+    return Response(status_code=204)
+
+
+def _markers_list(call: Call) -> Response:
+    with call.store.read() as cursor:
+        return JSONResponse({"items": [dump(each) for each in markers.markers(cursor, call.uuid)]})
+
+
+def _signal(call: Call, uuid: str) -> Response:
+    with call.store.read() as cursor:
+        return JSONResponse(dump(definitions.signal(cursor, uuid)))
+
+
+def _signals_create(call: Call) -> Response:
+    return _signal(call, definitions.create_signal(call.store, **call.fields()))
+
+
+def _signals_get(call: Call) -> Response:
+    return _signal(call, call.uuid)
+
+
+def _signals_update(call: Call) -> Response:
+    definitions.update_signal(call.store, call.uuid, call.fields())
+    return Response(status_code=204)
+
+
+def _signals_delete(call: Call) -> Response:
+    definitions.delete_signal(call.store, call.uuid)
+    return Response(status_code=204)
+
+
+def _signals_list(call: Call) -> Response:
+    given, where = call.arguments(), Where()
+    where.add_name("label", *filter(None, call.query.getlist("label")))  # newer clients ask for several
+    return _list(call, given, definitions.SIGNAL_SORTS, where, definitions.signals)
+
+
+def _capture(call: Call, uuid: str, status: int) -> Response:
+    with call.store.read() as cursor:
+        return JSONResponse(dump(captures.capture(cursor, uuid, call.caller)), status)
+
+
+def _captures_create(call: Call) -> Response:
+    return _capture(call, captures.create_capture(call.store, call.caller, call.fields()), 201)
+
+
+def _captures_get(call: Call) -> Response:
+    return _capture(call, call.uuid, 200)
+
+
+def _captures_update(call: Call) -> Response:
+    captures.update_capture(call.store, call.uuid, call.caller, call.fields())
+    return Response(status_code=204)
+
+
+def _captures_delete(call: Call) -> Response:
+    captures.delete_capture(call.store, call.uuid, call.caller)
+    return Response(status_code=204)
+
+
+def _captures_list(call: Call) -> Response:
+    """What reaches into a half open range: a capture counts up to its end and with it, so that one without duration does."""
+    given, where = call.arguments(), captures.of_caller(call.caller)
+    where.add_name("name", given.get("name"))
+    where.add("start_ns::HUGEINT + duration_ns >= ?", given["start"])
+    where.add("start_ns < ?", given["end"])
+    return _list(call, given, captures.CAPTURE_SORTS, where, captures.captures)
+
+
 def _data_list(call: Call) -> Answer:
     given = call.arguments()
     query = DataQuery(
@@ -219,6 +336,7 @@ def _data_list(call: Call) -> Answer:
         patterns=[IdPattern.parse(each) for each in given.get("idq", [])],
         labels=given.get("label", []),
         limit=given.get("limit", 0),
+        exit_on_error=given["exit_on_error"],
     )
     return data_answer(call.store, query)
 
@@ -268,6 +386,11 @@ def _data_ids(call: Call) -> Response:
 
 # Paths of newer servers that the reference, and so the shared table, does not use (protocol 2.8).
 CREATE_WITH_UUID: Final = dataclasses.replace(calls.MEASUREMENTS_CREATE, path=calls.MEASUREMENTS_GET.path)
+GET_MARKER_IN_MEASUREMENT: Final = dataclasses.replace(calls.MARKERS_GET, path=calls.MARKERS_UPDATE_IN_MEASUREMENT.path)
+DELETE_MARKERS: Final = dataclasses.replace(calls.MARKERS_DELETE, path=calls.MARKERS_LIST.path)
+CREATE_SIGNAL: Final = dataclasses.replace(
+    calls.SIGNALS_CREATE, body=(*(calls.SIGNALS_CREATE.body or ()), Param("uuid", uuid_text))
+)
 DATA_IDS_BY_NAME: Final = Endpoint(
     "GET", "/api/v1/data_ids", query=(Param("name", text), Param("start", micro), Param("end", micro))
 )
@@ -287,6 +410,7 @@ HANDLERS: Final[tuple[tuple[Endpoint, Handler], ...]] = (
     (calls.MEASUREMENTS_CREATE, _measurements_create),
     (CREATE_WITH_UUID, _measurements_create),
     (calls.MEASUREMENTS_GET, _measurements_get),
+    (calls.MEASUREMENTS_GET_BY_MARKER, _measurements_get_by_marker),
     (calls.MEASUREMENTS_UPDATE, _measurements_update),
     (calls.MEASUREMENTS_DELETE, _measurements_delete),
     (calls.MEASUREMENTS_PROTECT, _protect(True, 200)),
@@ -298,6 +422,25 @@ HANDLERS: Final[tuple[tuple[Endpoint, Handler], ...]] = (
     (calls.BASETIMES_GET, _basetimes_get),
     (calls.BASETIMES_PUT, _basetimes_put),
     (calls.BASETIMES_DELETE, _basetimes_delete),
+    (calls.MARKERS_CREATE, _markers_create),
+    (calls.MARKERS_GET, _markers_get),
+    (GET_MARKER_IN_MEASUREMENT, _markers_get),
+    (calls.MARKERS_UPDATE, _markers_update),
+    (calls.MARKERS_UPDATE_IN_MEASUREMENT, _markers_update),
+    (calls.MARKERS_DELETE, _markers_delete),
+    (calls.MARKERS_DELETE_IN_MEASUREMENT, _markers_delete),
+    (DELETE_MARKERS, _markers_delete_all),
+    (calls.MARKERS_LIST, _markers_list),
+    (CREATE_SIGNAL, _signals_create),
+    (calls.SIGNALS_GET, _signals_get),
+    (calls.SIGNALS_UPDATE, _signals_update),
+    (calls.SIGNALS_DELETE, _signals_delete),
+    (calls.SIGNALS_LIST, _signals_list),
+    (calls.CAPTURES_CREATE, _captures_create),
+    (calls.CAPTURES_GET, _captures_get),
+    (calls.CAPTURES_UPDATE, _captures_update),
+    (calls.CAPTURES_DELETE, _captures_delete),
+    (calls.CAPTURES_LIST, _captures_list),
     (calls.DATA_LIST, _data_list),
     (calls.DATA_STORE, _store_points),
     (calls.UNITS_STORE, _store_units),

@@ -44,6 +44,15 @@ CREATE TABLE IF NOT EXISTS basetimes(
     measurement_id INTEGER, type VARCHAR, basetime_ns BIGINT, created_ns BIGINT, updated_ns BIGINT);
 CREATE TABLE IF NOT EXISTS series(series_id INTEGER, measurement_id INTEGER, data_type INTEGER, channel INTEGER, data_id VARCHAR);
 CREATE TABLE IF NOT EXISTS points(measurement_id INTEGER, series_id INTEGER, elapsed_ns BIGINT, payload BLOB);
+CREATE TABLE IF NOT EXISTS markers(
+    uuid VARCHAR, measurement_id INTEGER, name VARCHAR, description VARCHAR, type VARCHAR, start_us BIGINT,
+    end_us BIGINT, tag VARCHAR, created_ns BIGINT, created_by VARCHAR, updated_ns BIGINT, updated_by VARCHAR);
+CREATE TABLE IF NOT EXISTS signals(
+    uuid VARCHAR, label VARCHAR, description VARCHAR, data_type INTEGER, data_id VARCHAR, channel INTEGER,
+    conversion VARCHAR, display VARCHAR, hash VARCHAR, created_ns BIGINT, updated_ns BIGINT);
+CREATE TABLE IF NOT EXISTS captures(
+    uuid VARCHAR, name VARCHAR, description VARCHAR, start_ns BIGINT, duration_ns BIGINT, edge_uuid VARCHAR, shared BOOLEAN,
+    created_ns BIGINT, updated_ns BIGINT);
 """
 # Columns that the first files lack. What such a file holds is taken for the worst, which is slower to answer and never wrong.
 LATER_COLUMNS = """

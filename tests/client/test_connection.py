@@ -75,6 +75,58 @@ def test_a_session_brings_its_own_credentials(server: Server) -> None:
             assert connection.edges.me().name == "other"
 
 
+class OAuthSession(requests.Session):
+    """Adds its token as the sessions of OAuth libraries do, and renews it when it has run out."""
+
+    def __init__(self, tokens: list[str]) -> None:
+        super().__init__()
+        self.tokens = tokens
+
+    def request(self, method: str, url: str, *arguments: Any, **options: Any) -> requests.Response:  # type: ignore[override]
+        headers = {**(options.pop("headers", None) or {}), "Authorization": f"Bearer {self.tokens[0]}"}
+        found = super().request(method, url, *arguments, headers=headers, **options)
+        if found.status_code == 401 and len(self.tokens) > 1:
+            self.tokens.pop(0)
+            return self.request(method, url, *arguments, headers=headers, **options)
+        return found
+
+
+def jwt_of(server: Server) -> str:
+    answered = requests.post(f"{server.url}/api/v1/authn", json={"username": "alice", "password": "pass word"}, timeout=30)
+    return str(answered.json()["token"])
+
+
+def test_a_session_of_an_oauth_library_is_used_by_its_own_ways(server: Server) -> None:
+    tokens = ["run out", jwt_of(server)]
+    with OAuthSession(tokens) as session, Connection(server.url, session=session) as connection:
+        assert connection.edges.me().name == "alice"
+        assert len(tokens) == 1
+
+
+def test_a_token_source_is_asked_again_when_its_token_has_run_out(server: Server) -> None:
+    class Source:
+        tokens = ("run-out", jwt_of(server))
+        asked = 0
+
+        def token(self) -> str:
+            self.asked += 1
+            return self.tokens[min(self.asked, 2) - 1]
+
+    source = Source()
+    with Connection(server.url, token_source=source) as connection:  # type: ignore[arg-type]
+        assert connection.edges.me().name == "alice"
+        assert source.asked == 2
+    with Connection(server.url, token_source=StaticTokenSource(Source.tokens[1])) as connection:
+        assert connection.edges.me().name == "alice"
+
+
+def test_two_connections_share_no_credentials(server: Server) -> None:
+    with requests.Session() as bare, Connection(server.url, "token") as first, Connection(server.url, session=bare) as second:
+        assert first.edges.me().name == "demo"
+        with pytest.raises(Unauthorized):
+            second.edges.me()
+
+
 def test_a_call_is_retried_through_passing_faults(server: Server, connection: Connection) -> None:
     waits: list[float] = []
     connection.transport.policy = RetryPolicy(connection.retries, sleep=waits.append)
@@ -140,6 +192,9 @@ def test_no_secret_shows_in_a_repr_or_a_pickle(monkeypatch: pytest.MonkeyPatch) 
         ("1.9", (1, 9, 0)),
         ("2", (2, 0, 0)),
         ("1.10.3.4", (1, 10, 3)),
+        ("9" * 5000, (999999999, 0, 0)),
+        ("\u0661.\u0669", None),
+        (17, None),
         ("next", None),
         ("", None),
         (None, None),
@@ -166,7 +221,17 @@ def test_the_version_is_asked_for_once_after_the_first_call(peer: Loopback) -> N
         (as_json({}), "is version None"),
         (answer(404), "does not say its version"),
         (answer(200, b"<html>"), "does not say its version"),
+        (answer(200, b"\xff\xfe"), "does not say its version"),
+        (answer(200, 100_000 * b"["), "does not say its version"),
+        (answer(200, b'{"version": "1.17.0"}', sent=9), "does not say its version"),
+        (answer(302, Location="https://login.example/"), "does not say its version"),
+        (answer(204), "is version None"),
+        (as_json(["1.17.0"]), "is version None"),
+        (as_json("1.17.0"), "is version None"),
+        (as_json({"version": 2.3}), "is version 2.3"),
+        (as_json({"version": {"major": 1}}), "is version {'major': 1}"),
     ],
+    ids=lambda value: value if isinstance(value, str) else "",
 )
 def test_an_old_or_unknown_server_is_warned_about_and_used(peer: Loopback, version: Answer, said: str) -> None:
     peer.answers = [as_json({"name": "e"}), version, as_json({"name": "f"})]

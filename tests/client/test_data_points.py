@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import numpy as np
@@ -8,12 +9,22 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from intdash_frames import data
 from intdash_frames.client.connection import Connection
-from intdash_frames.client.data_points import ERROR_ID, points_of, responses_of
+from intdash_frames.client.data_points import points_of, responses_of, without_failed
 from intdash_frames.codecs.points import Points
 from intdash_frames.codecs.series import Series, SeriesTable
 from intdash_frames.errors import ApiError, IntdashError, NotFound, PayloadError, UsageError
-from intdash_frames.model import DataPoint, DataResponse, DataType, IdQuery, Measurement
+from intdash_frames.model import (
+    ConversionNumFixedPoint,
+    DataPoint,
+    DataResponse,
+    DataType,
+    Display,
+    IdQuery,
+    Measurement,
+)
+from intdash_frames.model.signals import ERROR_ID
 from intdash_frames.server.app import Server
 from intdash_frames.server.faults import Fault
 from tests.client.conftest import BASETIME
@@ -187,20 +198,68 @@ def points(*series: Series) -> Points:
 
 
 def test_types_that_we_do_not_know_pass_through() -> None:
-    newer = responses_of(points(Series(UUID, 99, 1, "x", "99"), Series(UUID, None, None, "a/b", "can_frame")))
+    newer = responses_of([points(Series(UUID, 99, 1, "x", "99"), Series(UUID, None, None, "a/b", "can_frame"))])
     assert [(each.data_type, each.channel, each.data_id) for each in newer] == [(99, 1, "x"), ("can_frame", None, "a/b")]
 
 
 def test_points_of_a_slice_have_their_own_payloads() -> None:
     whole = points(*[Series(UUID, 10, 1, "s", "10")] * 3)
-    assert [each.data_payload for each in responses_of(whole.slice(1, 3))] == [b"\x01s1", b"\x01s2"]
+    assert [each.data_payload for each in responses_of([whole.slice(1, 3)])] == [b"\x01s1", b"\x01s2"]
 
 
 def test_a_failed_conversion_is_no_data_but_a_users_own_error_is(connection: Connection, measurement: Measurement) -> None:
     failed = Series(UUID, 10, 1, ERROR_ID, "10")
     own = Series(UUID, 10, 1, "error", "10")
-    assert [each.data_id for each in responses_of(points(failed, own, failed))] == ["error"]
+    assert [each.data_id for each in responses_of([without_failed(points(failed, own, failed))])] == ["error"]
     inner = bytes([len(ERROR_ID)]) + ERROR_ID.encode() + b"{}"
     connection.data_points.store(measurement.uuid, [DataPoint(pd.Timedelta(0), DataType.string, 1, inner), text_point(1, "x")])
     with pytest.warns(UserWarning, match="could not convert 1 points"):
         assert [each.data_id for each in connection.data_points.list(START, END, measurement.uuid)] == ["s"]
+
+
+def test_all_points_of_a_range_are_one_frame(connection: Connection, measurement: Measurement) -> None:
+    stored = [text_point(0, "a"), text_point(1, "b"), DataPoint(pd.Timedelta("1s"), DataType.can, 255, b"\x4a\x01\x00\x00\x00")]
+    connection.data_points.store(measurement.uuid, stored)
+    frame = connection.data_points.frame(START, END, measurement.uuid)
+    listed = connection.data_points.list(START, END, measurement.uuid)
+    assert list(frame.columns) == [each.name for each in dataclasses.fields(DataResponse)]
+    for name in frame.columns:
+        assert frame[name].tolist() == [getattr(each, name) for each in listed]
+    dtypes = ["datetime64[ns, UTC]", "category", "Int64", "category", "Int64", "binary[pyarrow]"]
+    assert list(map(str, frame.dtypes)) == dtypes
+    assert len(connection.data_points.frame(START, END, edge_name="demo", id_queries=[IdQuery("can", 255, "0000014a")])) >= 1
+    empty = connection.data_points.frame(START, START, measurement.uuid)
+    assert empty.empty
+    assert list(map(str, empty.dtypes)) == dtypes
+
+
+def test_points_are_converted_by_the_labels_of_signals(connection: Connection, measurement: Measurement) -> None:
+    display = Display("deg", 0.0, 1.0, "%f")
+    for label, start in (("label x", 0), ("label z", 64)):
+        conversion = ConversionNumFixedPoint(start, 32, "little", "signed", 1e-6, 0.0)
+        connection.signals.create(label, DataType.general_sensor, "0001", 1, conversion, display)
+    payloads = [b"\x01\x00" + np.asarray([raw, 0, -raw], "<i4").tobytes() for raw in (41493, -7)]
+    short = b"\x01\x00\xff\xff\xff\xff"  # holds the first field and not the last
+    stored = [
+        DataPoint(pd.Timedelta(row, unit="ns"), DataType.general_sensor, 1, payload)
+        for row, payload in enumerate([*payloads, short])
+    ]
+    connection.data_points.store(measurement.uuid, [*stored, text_point(9, "text")])
+    find = connection.data_points.list
+    found = find(START, END, measurement.uuid, labels=["label x"])
+    assert [(each.data_type, each.channel, each.data_id) for each in found] == [(DataType.float, 1, "label x")] * 3
+    values = [data.Float.from_payload(each.data_payload).value for each in found]
+    assert values == [41493 * 1e-6, -7 * 1e-6, -1e-6]
+    both = find(START, END, measurement.uuid, id_queries=[IdQuery(DataType.string)], labels=["label x"])
+    assert [each.data_id for each in both] == ["label x"] * 3 + ["s"]
+    pages = list(find(START, END, measurement.uuid, labels=["label x"], limit=2, iterator=True))
+    assert [each for page in pages for each in page] == found
+    assert find(START, END, measurement.uuid, labels=["nobody's"]) == []
+    with pytest.warns(UserWarning, match="could not convert 1 points"):
+        assert len(find(START, END, measurement.uuid, labels=["label z"])) == 2
+    frame = connection.data_points.frame(START, END, measurement.uuid, labels=["label x"])
+    assert frame["data_payload"].tolist() == [each.data_payload for each in found]
+    units = connection.units.list(START, END, measurement.uuid, labels=["label x"])
+    assert [(each.elapsed_time, each.data) for each in units[1:]] == [
+        (each.time - START, data.Float("label x", value)) for each, value in zip(found, values, strict=True)
+    ]

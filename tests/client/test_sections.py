@@ -12,8 +12,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from intdash_frames.client.connection import Connection
-from intdash_frames.client.sections import Fate, Section, Sender, held_before, split
-from intdash_frames.codecs.points import ResponseReader, check_storable, response_frames, store_body
+from intdash_frames.client.sections import AS_POINTS, AS_UNITS, Fate, Section, Sender, Way, held_before, split, store_all
+from intdash_frames.codecs.points import Points, ResponseReader, check_storable, response_frames, store_body
+from intdash_frames.errors import ApiError, LocalProtocolError
 from intdash_frames.model import Measurement
 from intdash_frames.protocol.elements import ResultCode, SectionAck
 from intdash_frames.protocol.endpoints import DATA_LIST
@@ -393,6 +394,67 @@ def test_only_what_is_missing_is_sent_again(peer: Loopback) -> None:
         Sender(connection, UUID, BASETIME_NS).send(section)
     assert section.fate is Fate.STORED
     assert peer.seen[2].body == store_body(points_of(rows[3:5]), measurement_uuid=UUID, final=False)
+
+
+# --- a whole store, by either call ---
+
+
+WAYS = {"points": AS_POINTS, "units": AS_UNITS}
+MANY = [int_row(each, each) for each in range(40)]
+
+
+@pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
+def test_a_store_goes_in_numbered_sections_and_the_last_one_ends_the_measurement(
+    connection: Connection, measurement: Measurement, monkeypatch: pytest.MonkeyPatch, way: Way
+) -> None:
+    bodies: list[tuple[int, bool, int]] = []
+
+    def body(points: Points, **options: Any) -> bytes:
+        bodies.append((options["serial_number"], options["final"], len(points)))
+        return way.body(points, **options)
+
+    store_all(connection, measurement.uuid, points_of(MANY), way=Way(body, way.request), serial_number=5, section_bytes=600)
+    assert [serial for serial, _, _ in bodies] == list(range(5, 5 + len(bodies)))
+    assert [final for _, final, _ in bodies] == [False] * (len(bodies) - 1) + [True]
+    assert len(bodies) > 2
+    assert sum(count for _, _, count in bodies) == len(MANY)
+    assert rows_of(connection, measurement.uuid) == MANY
+    assert connection.measurements.get(measurement.uuid).ended
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_a_store_of_units_is_made_once_whatever_happened(
+    server: Server, connection: Connection, measurement: Measurement, waits: list[float], name: str
+) -> None:
+    where = f"/api/v1/measurements/{measurement.uuid}/data"
+    store_all(connection, measurement.uuid, points_of(ROWS), way=AS_UNITS, final=False)
+    server.inject(FAULTS[name][0](path=where))  # type: ignore[operator]
+    store_all(connection, measurement.uuid, points_of(ROWS), way=AS_UNITS)
+    assert len(waits) == 1
+    assert Counter(rows_of(connection, measurement.uuid)) == Counter(ROWS + ROWS)
+    assert connection.measurements.get(measurement.uuid).ended
+
+
+def test_a_store_that_fails_half_way_says_how_far_it_came(
+    server: Server, connection: Connection, measurement: Measurement, waits: list[float]
+) -> None:
+    where = f"/api/v1/measurements/{measurement.uuid}/data"
+    server.inject(Fault.delay(0, path=where))  # the first section passes
+    server.inject(Fault.status(400, path=where))
+    with pytest.raises(ApiError, match="answered 400") as caught:
+        store_all(connection, measurement.uuid, points_of(MANY), way=AS_UNITS, section_bytes=600)
+    (note,) = caught.value.__notes__
+    assert note.startswith("section 1 is not stored, 1 of ")
+    there = rows_of(connection, measurement.uuid)
+    assert there == MANY[: len(there)]
+    assert 0 < len(there) < len(MANY)
+    assert not connection.measurements.get(measurement.uuid).ended
+
+
+def test_points_that_no_unit_carries_are_refused(connection: Connection, measurement: Measurement) -> None:
+    with pytest.raises(LocalProtocolError, match="an elapsed time"):
+        store_all(connection, measurement.uuid, points_of([int_row(10**16)]), way=AS_UNITS)
+    assert rows_of(connection, measurement.uuid) == []
 
 
 # --- any sequence of faults ---

@@ -7,8 +7,20 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from intdash_frames.errors import UsageError
-from intdash_frames.protocol.call import ABSENT, REQUIRED, Endpoint, Param, Request, text, texts, uuid_text
+from intdash_frames.errors import RemoteProtocolError, UsageError
+from intdash_frames.model import ConversionSubBytes, Display
+from intdash_frames.protocol.call import (
+    ABSENT,
+    REQUIRED,
+    Endpoint,
+    Param,
+    Request,
+    conversion,
+    record,
+    text,
+    texts,
+    uuid_text,
+)
 
 
 @given(st.uuids())
@@ -51,3 +63,35 @@ def test_an_error_names_the_argument() -> None:
     endpoint = Endpoint("GET", "/x", query=(Param("name", text),))
     with pytest.raises(UsageError, match=r"^name: 5 is int, expected text$"):
         endpoint.request(name=5)
+
+
+@pytest.mark.parametrize("value", ["none", 5, Display, Display("", 0, 1, "%f")])
+def test_what_is_no_conversion_is_refused(value: object) -> None:
+    endpoint = Endpoint("POST", "/x", body=(Param("conversion", conversion, REQUIRED),))
+    with pytest.raises(UsageError, match=r"^conversion: .* expected one of the Conversion classes$"):
+        endpoint.request(conversion=value)
+
+
+@pytest.mark.parametrize("value", ["text", 5, Display])
+def test_what_is_no_record_is_refused(value: object) -> None:
+    endpoint = Endpoint("POST", "/x", body=(Param("display", record, REQUIRED),))
+    with pytest.raises(UsageError, match=r"^display: .* expected a record such as Display"):
+        endpoint.request(display=value)
+
+
+def test_records_are_written_by_their_fields_and_objects_as_they_are() -> None:
+    endpoint = Endpoint("POST", "/x", body=(Param("display", record), Param("conversion", conversion)))
+    sent = endpoint.request(display=Display("m", 0, 1, "%f"), conversion=ConversionSubBytes(1, 2)).body
+    assert sent == (
+        b'{"display":{"unit":"m","min":0,"max":1,"format":"%f"},'
+        b'"conversion":{"type":"sub_bytes","options":{"startbyte":1,"bytesize":2}}}'
+    )
+    assert endpoint.request(display={"unit": "m"}, conversion={"type": "new"}).body == (
+        b'{"display":{"unit":"m"},"conversion":{"type":"new"}}'
+    )
+
+
+@pytest.mark.parametrize("body", [b"<html>", b"\xff", 100_000 * b"["])
+def test_what_is_no_json_is_the_servers_fault(body: bytes) -> None:
+    with pytest.raises(RemoteProtocolError, match="expected JSON"):
+        Endpoint("GET", "/x").parse(200, body)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from urllib.parse import urlencode
 
 import pytest
@@ -9,7 +10,7 @@ from starlette.datastructures import QueryParams
 
 from intdash_frames.protocol import endpoints
 from intdash_frames.protocol.call import Endpoint
-from intdash_frames.server.arguments import read_fields, read_query
+from intdash_frames.server.arguments import exact_keys, finite, read_fields, read_query, texts_only
 from intdash_frames.server.store import Refused
 
 NS = st.integers(-(2**63), 2**63 - 1)
@@ -47,7 +48,7 @@ def test_a_list_query_is_read_to_the_microsecond(start: int, partial_match: bool
     }
 
 
-@given(name=st.text(), basetime=NS, protected=st.booleans())
+@given(name=st.text(), basetime=st.integers(-(2**63) + 1, 2**63 - 1), protected=st.booleans())
 def test_json_fields_are_read_as_they_were_written(name: str, basetime: int, protected: bool) -> None:
     edge_uuid = "2265b1f5-91b7-d8f1-cd61-1027c386bbc4"
     call: Endpoint = endpoints.MEASUREMENTS_CREATE
@@ -62,6 +63,59 @@ def test_json_fields_are_read_as_they_were_written(name: str, basetime: int, pro
         "basetime": basetime,
         "protected": protected,
     }
+
+
+@given(start=st.integers(-(2**63) + 1, 2**63 - 1), duration=st.integers(-(2**70), 2**70))
+def test_durations_are_read_to_the_microsecond(start: int, duration: int) -> None:
+    request = endpoints.CAPTURES_CREATE.request(name="c", start=start, duration=duration)
+    read = read_fields(endpoints.CAPTURES_CREATE.body or (), request.body or b"")
+    assert read == {"name": "c", "description": "", "start": start, "duration": duration // 1000 * 1000, "shared": True}
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        (b'{"name": "c", "start": "1677-09-21T00:12:43.145224192Z"}', "stands for no time"),
+        (b'{"name": "c", "start": "2020-01-01T00:00:00Z", "duration": true}', "duration: True is bool"),
+        (b'{"name": "\\ud800", "start": "2020-01-01T00:00:00Z"}', "not JSON"),
+        (b'{"name": "c", "colour": NaN}', "NaN is no JSON number"),
+        (b"[" * 100_000, "not JSON"),
+    ],
+)
+def test_what_could_not_be_kept_is_refused(body: bytes, said: str) -> None:
+    with pytest.raises(Refused, match=said) as refusal:
+        read_fields(endpoints.CAPTURES_CREATE.body or (), body)
+    assert refusal.value.status == 400
+
+
+@pytest.mark.parametrize("value", [5, "text", [1], True])
+def test_where_an_object_belongs_nothing_else_is_read(value: object) -> None:
+    with pytest.raises(Refused, match=r"detail: .* expected a JSON object"):
+        read_fields(endpoints.MARKERS_CREATE.body or (), json.dumps({"type": "point", "detail": value}).encode())
+
+
+@given(st.dictionaries(st.sampled_from("abc"), st.integers()))
+def test_only_an_object_of_exactly_the_expected_keys_passes(value: dict[str, int]) -> None:
+    if set(value) == {"a", "b"}:
+        exact_keys("x", value, ("a", "b"))
+        return
+    with pytest.raises(Refused, match=r"x: .*; expected a, b") as refusal:
+        exact_keys("x", value, ("a", "b"))
+    assert refusal.value.status == 400
+
+
+@pytest.mark.parametrize("value", [1, None, ["b"], {"c": "d"}])
+def test_a_value_that_is_no_text_is_named(value: object) -> None:
+    texts_only("tag", {"a": "b"})
+    with pytest.raises(Refused, match=r"tag: k is .*, expected text"):
+        texts_only("tag", {"a": "b", "k": value})
+
+
+@pytest.mark.parametrize("value", ["1", None, True, float("nan"), float("inf"), -(10**400)])
+def test_a_value_that_is_no_finite_number_is_named(value: object) -> None:
+    finite("display", {"a": -1, "b": 1.5e308})
+    with pytest.raises(Refused, match=r"display: k is .*, expected a finite number"):
+        finite("display", {"k": value})
 
 
 @given(st.binary())

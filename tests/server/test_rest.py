@@ -45,7 +45,7 @@ def test_objects_have_the_fields_that_the_reference_needs(call: Caller) -> None:
     base_time = call.json(f"/api/v1/measurements/{measurement['uuid']}/basetimes/manual")
     cases = {case["name"]: case.get("response_json") for case in golden("rest_requests.json")["cases"]}
     for ours, theirs in (
-        (measurement, cases["measurements_create_defaults"]),
+        (measurement, cases["measurements_get"]),
         (edge, cases["edges_me"]),
         (base_time, cases["basetimes_get"]),
     ):
