@@ -14,56 +14,20 @@ import os
 import platform
 import statistics
 import subprocess
-import sys
 import tempfile
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.benchmarks.workers import ROOT, Worker, medians
+from tests.benchmarks.streaming import streams
+from tests.benchmarks.table import HEADER, Row, by_turns, line, megabytes, seconds, versus
+from tests.benchmarks.workers import OURS, REFERENCE, ROOT, Worker, medians
 
-OURS, REFERENCE = Path(sys.executable), ROOT / ".venv-interop" / "bin" / "python"
 UUID = "6f1c0f34-5a5c-4a0e-9d0b-6f3a7a0c2e11"
 BATCHES_REPEATS = 10
 PAGE_POINTS = 100_000
-PARTS = ("decode", "store_encode", "end_to_end", "memory", "import")
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One line of the table.
-
-    Attributes
-    ----------
-    what : str
-    points : int
-        0 where no points are involved.
-    ours, other : str
-        What was measured, with its unit.
-    value : float
-        The ratio, or the number that the target is about.
-    target : str
-        ``">= 100"`` or ``"<= 2.5"``; empty without one.
-    cpu_ratio : float or None
-        The same ratio of processor times.
-    """
-
-    what: str
-    points: int
-    ours: str
-    other: str
-    value: float
-    target: str = ""
-    cpu_ratio: float | None = None
-
-    @property
-    def met(self) -> bool | None:
-        """Whether the target is reached; None without one."""
-        if not self.target:
-            return None
-        sign, limit = self.target.split()
-        return self.value >= float(limit) if sign == ">=" else self.value <= float(limit)
+PARTS = ("decode", "store_encode", "end_to_end", "memory", "streams", "import")
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +44,10 @@ class Options:
         Timed runs on our side, half of them before each run of the reference and half after.
     reference_runs : tuple of int
         Timed runs of the reference, for each size.
+    stream_seconds : float
+        How long points are streamed at a pace or at full speed [s].
+    callback_points : int
+        Points that are streamed one by one.
     imports : int
         Interpreters started for each of the two imports.
     """
@@ -88,54 +56,9 @@ class Options:
     parts: tuple[str, ...] = PARTS
     our_runs: int = 10
     reference_runs: tuple[int, ...] = (3, 1)
+    stream_seconds: float = 10
+    callback_points: int = 50_000
     imports: int = 15
-
-
-def by_turns(
-    ours: Callable[[int], Any], reference: Callable[[int], Any], our_runs: int, reference_runs: int
-) -> tuple[dict[str, float], dict[str, float], bool]:
-    """Medians of both sides, and whether they made the same of it."""
-    ours(1)  # compiled kernels are loaded, code pages are in memory
-    half = max(1, our_runs // (2 * reference_runs))
-    mine, theirs = [], []
-    for _ in range(reference_runs):
-        before, between, after = ours(half), reference(1), ours(half)
-        mine += before["times"] + after["times"]
-        theirs += between["times"]
-    return medians(mine), medians(theirs), _same(after["digest"], between["digest"])
-
-
-def _same(ours: dict[str, Any], reference: dict[str, Any]) -> bool:
-    """Compare what both have; the SDK's CAN objects drop the count byte, which is a column of ours."""
-    if ours.keys() != reference.keys():
-        return False
-    return all(
-        ours[kind] == theirs if isinstance(theirs, str) else all(ours[kind].get(name) == value for name, value in theirs.items())
-        for kind, theirs in reference.items()
-    )
-
-
-def versus(what: str, points: int, target: str, turns: tuple[dict[str, float], dict[str, float], bool]) -> Row:
-    ours, reference, same = turns
-    if not same:
-        raise SystemExit(f"{what}, {points} points: the two sides did not make the same of it, so their times say nothing")
-    return Row(
-        f"{what}, reference / ours",
-        points,
-        _seconds(ours["wall_s"]),
-        _seconds(reference["wall_s"]),
-        reference["wall_s"] / ours["wall_s"],
-        target,
-        reference["cpu_s"] / ours["cpu_s"],
-    )
-
-
-def _seconds(value: float) -> str:
-    return f"{value * 1000:.1f} ms" if value < 1 else f"{value:.2f} s"
-
-
-def _megabytes(value: float) -> str:
-    return f"{value / 1e6:.0f} MB"
 
 
 # --- parts ---
@@ -186,8 +109,8 @@ def over_loopback(options: Options, url: str, ours: Worker, reference: Worker) -
         yield Row(
             "end to end, ours / plain download",
             points,
-            _seconds(mine["wall_s"]),
-            _seconds(plain["wall_s"]),
+            seconds(mine["wall_s"]),
+            seconds(plain["wall_s"]),
             mine["wall_s"] / plain["wall_s"],
             "<= 2.5",
         )
@@ -211,10 +134,10 @@ def memory(options: Options, url: str, ours: Worker) -> Iterator[Row]:
     for sink in ("to_arrow", "by_type"):
         over, answer = added(sink, large)
         arrow = answer["arrow_bytes"]
-        yield Row(f"peak memory of {sink}() / Arrow", points, _megabytes(over), _megabytes(arrow), over / arrow, "<= 3")
+        yield Row(f"peak memory of {sink}() / Arrow", points, megabytes(over), megabytes(arrow), over / arrow, "<= 3")
     many = ours.ask("fill", url=url, points=points, repeats=BATCHES_REPEATS)
     over, answer = added("to_batches", many)
-    yield Row("peak memory of to_batches() [MB]", answer["points"], _megabytes(over), "", over / 1e6, "<= 300")
+    yield Row("peak memory of to_batches() [MB]", answer["points"], megabytes(over), "", over / 1e6, "<= 300")
 
 
 def imports(options: Options) -> Iterator[Row]:
@@ -225,7 +148,7 @@ def imports(options: Options) -> Iterator[Row]:
             code = f"import time; start = time.perf_counter(); import {name}; print(time.perf_counter() - start)"
             seen.append(float(subprocess.run([OURS, "-c", code], capture_output=True, check=True, cwd=ROOT).stdout))
     ours, pandas = (statistics.median(seen) for seen in times.values())
-    yield Row("import, ours / pandas", 0, _seconds(ours), _seconds(pandas), ours / pandas, "<= 1.3")
+    yield Row("import, ours / pandas", 0, seconds(ours), seconds(pandas), ours / pandas, "<= 1.3")
 
 
 def measure(options: Options) -> Iterator[Row]:
@@ -236,7 +159,7 @@ def measure(options: Options) -> Iterator[Row]:
         if parts & {"decode", "store_encode"}:
             with Worker(REFERENCE, "tests.benchmarks.peer") as reference:
                 yield from bodies(options, folder, ours, reference)
-        if parts & {"end_to_end", "memory"}:
+        if parts & {"end_to_end", "memory", "streams"}:
             with Worker(OURS, "tests.benchmarks.serving") as server:
                 url = server.ask("start", data=str(folder / "bench.duckdb"))
                 if "end_to_end" in parts:
@@ -244,6 +167,8 @@ def measure(options: Options) -> Iterator[Row]:
                         yield from over_loopback(options, url, ours, reference)
                 if "memory" in parts:
                     yield from memory(options, url, ours)
+                if "streams" in parts:
+                    yield from streams(url, seconds=options.stream_seconds, callback_points=options.callback_points)
     if "import" in parts:
         yield from imports(options)
 
@@ -263,17 +188,6 @@ def machine() -> dict[str, Any]:
         "python": platform.python_version(),
         "packages": {name: importlib.metadata.version(name) for name in packages},
     }
-
-
-def line(row: Row) -> str:
-    """One line of the table."""
-    met = {True: "reached", False: "MISSED", None: ""}[row.met]
-    points = f"{row.points:,}" if row.points else ""
-    cpu = "" if row.cpu_ratio is None else f"{row.cpu_ratio:.1f}"
-    return f"{row.what:<36}{points:>12}{row.ours:>12}{row.other:>12}{row.value:>9.2f}{cpu:>9}  {row.target:<8} {met}".rstrip()
-
-
-HEADER = f"{'':<36}{'points':>12}{'ours':>12}{'other':>12}{'value':>9}{'by CPU':>9}  target"
 
 
 def run(options: Options, out: Path, show: Callable[[str], object] = print) -> dict[str, Any]:
@@ -305,14 +219,15 @@ def run(options: Options, out: Path, show: Callable[[str], object] = print) -> d
 
 def main(arguments: Collection[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description="Measure this package against the vendor's SDK.")
-    parser.add_argument("--quick", action="store_true", help="100,000 points, no memory")
+    parser.add_argument("--quick", action="store_true", help="100,000 points, 3 s of streams, no memory")
     parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS, metavar="PART", help=", ".join(PARTS))
     parser.add_argument("--out", type=Path, default=ROOT / "build" / "benchmark.json", help="where to write the numbers")
     chosen = parser.parse_args(None if arguments is None else list(arguments))
     if not REFERENCE.exists():
         parser.error(f"the vendor's SDK is not installed in {REFERENCE.parents[1].name}: run `make interop`")
     parts = tuple(part for part in chosen.only if not (chosen.quick and part == "memory"))
-    options = Options(sizes=(100_000,), parts=parts, reference_runs=(3,)) if chosen.quick else Options(parts=parts)
+    quick = Options(sizes=(100_000,), parts=parts, reference_runs=(3,), stream_seconds=3, callback_points=20_000)
+    options = quick if chosen.quick else Options(parts=parts)
     run(options, chosen.out)
     print(f"written to {chosen.out}")
 

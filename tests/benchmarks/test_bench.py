@@ -8,9 +8,13 @@ import pytest
 from tests.benchmarks.bench import REFERENCE, Options, Row, line, run
 
 SMALL = Options(sizes=(2000,), parts=("decode", "store_encode", "end_to_end"), our_runs=2, reference_runs=(1,))
+STREAMS = Options(parts=("streams",), stream_seconds=0.1, callback_points=200)
+with_reference = pytest.mark.skipif(
+    not (REFERENCE.parents[1] / ".made").exists(), reason="the vendor's SDK is not installed: run `make interop`"
+)
 
 
-@pytest.mark.skipif(not (REFERENCE.parents[1] / ".made").exists(), reason="the vendor's SDK is not installed: run `make interop`")
+@with_reference
 def test_a_small_run_has_a_row_for_each_comparison(tmp_path: Path) -> None:
     out, shown = tmp_path / "made" / "benchmark.json", list[str]()
     run(SMALL, out, shown.append)
@@ -24,6 +28,26 @@ def test_a_small_run_has_a_row_for_each_comparison(tmp_path: Path) -> None:
     ]
     assert all(row["value"] > 0 and row["points"] == 2000 for row in report["rows"])
     assert len(shown) == 1 + len(report["rows"])
+
+
+@with_reference
+def test_short_streams_have_a_row_for_each_way_and_lose_nothing(tmp_path: Path) -> None:
+    rows = run(STREAMS, tmp_path / "benchmark.json", lambda _: None)["rows"]
+    assert [row["what"] for row in rows] == [
+        "stream of frames, relayed [1/s]",
+        "the same, points lost",
+        "stream of frames, stored [1/s]",
+        "the same, points lost",
+        "stream of frames at 200,000/s [1/s]",
+        "the same, points lost",
+        "stream of objects, reference / ours",
+        "p99 from write to callback [ms]",
+        "the same, points lost",
+    ]
+    lost = [row for row in rows if row["what"] == "the same, points lost"]
+    assert [row["value"] for row in lost] == [0] * len(lost)
+    assert all(row["value"] > 0 for row in rows if row not in lost)
+    assert all(row["points"] > 0 for row in rows)
 
 
 @pytest.mark.parametrize(

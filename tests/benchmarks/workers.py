@@ -16,6 +16,8 @@ from types import TracebackType
 from typing import Any, Self
 
 ROOT = Path(__file__).parents[2]
+# The interpreters of the two sides.
+OURS, REFERENCE = Path(sys.executable), ROOT / ".venv-interop" / "bin" / "python"
 
 
 class Worker:

@@ -5,15 +5,19 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+import pandas as pd
 import pytest
 
 import intdash_frames as idf
 from intdash_frames.server.app import serve
+from tests.interop.ours import Ours
+from tests.interop.rows import BASETIME_NS
 
 ENVIRONMENT = Path(__file__).parents[2] / ".venv-interop"
 DRIVER = Path(__file__).with_name("reference_driver.py")
@@ -34,8 +38,21 @@ class Reference:
     def call(self, method: str, /, **arguments: Any) -> Any:
         return self._ask({"call": method, "args": arguments})
 
+    def keep(self, method: str, /, **arguments: Any) -> Kept:
+        """Call a method, and keep what it returns for calls on it."""
+        return Kept("client", self).keep(method, **arguments)
+
+    def gathered(self, name: str, count: int) -> Any:
+        """The arguments of all calls of a callback, once there were so many."""
+        return self._ask({"gathered": name, "count": count})
+
     def encode(self, value: Any) -> Any:
         return self._ask({"encode": value})
+
+    def rewrite(self, message: bytes) -> tuple[list[str], str]:
+        """What the SDK reads of a message, each element written anew, and the kind of exception that ended it."""
+        answer = self._ask({"elements": message.hex()})
+        return answer["written"], answer["ended_by"]
 
     def _ask(self, command: dict[str, Any]) -> Any:
         assert self._process.stdin is not None
@@ -48,6 +65,25 @@ class Reference:
         if "error" in answer:
             raise ReferenceFailed(answer["error"])
         return answer["result"]
+
+
+class Kept(NamedTuple):
+    """An object that lives in the process of a `Reference`."""
+
+    name: str
+    reference: Reference
+
+    def call(self, method: str, /, **arguments: Any) -> Any:
+        return self.reference._ask({"call": method, "on": self.name, "args": arguments})
+
+    def each(self, method: str, many: list[dict[str, Any]]) -> Any:
+        """Call a method once for each set of arguments."""
+        return self.reference._ask({"call": method, "on": self.name, "each": many})
+
+    def keep(self, method: str, /, **arguments: Any) -> Kept:
+        name = uuid.uuid4().hex
+        self.reference._ask({"call": method, "on": self.name, "args": arguments, "keep": name})
+        return Kept(name, self.reference)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -100,3 +136,19 @@ def reference(server: Any, start_reference: Callable[..., Reference]) -> Referen
 def client(server: Any) -> Iterator[idf.Client]:
     with idf.Client(server.url, "token") as ours:
         yield ours
+
+
+@pytest.fixture(scope="module")
+def ours(client: idf.Client) -> Ours:
+    return Ours(client)
+
+
+@pytest.fixture(scope="module")
+def edge(client: idf.Client) -> str:
+    return client.edges.me().uuid
+
+
+@pytest.fixture
+def measurement_uuid(client: idf.Client, edge: str) -> str:
+    """Of a new measurement for a stream."""
+    return client.measurements.create(edge_uuid=edge, basetime=pd.Timestamp(BASETIME_NS, tz="UTC"), name="stream").uuid

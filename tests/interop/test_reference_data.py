@@ -1,78 +1,27 @@
 """Points between the vendor's SDK and ours, through our server, both ways."""
 
 import random
-import struct
-from typing import Any, NamedTuple
+from typing import Any
 
 import pandas as pd
 import pytest
 
 import intdash_frames as idf
 from tests.interop.conftest import Reference, ReferenceFailed
-
-BASETIME_NS = 1_594_283_650_832_607_123
-BASETIME = 135
-INT = 12
-IDS = ("speed", "", "a/b", "名前", "Δ t", "x" * 255, "*", "ünïcödé/%2F?&=+")
-SENTENCES = ("", "$", "$GPRMC,083559.00,A,4717.11437,N\r\n", "!AIVDM,1,1", "$日本語です", "$GPéé雪,1")
-TEXTS = ("", "on", "line\r\nline", "\N{SNOWMAN} 雪だるま \U0001f697", "\x00", "'; --")
-
-
-class Row(NamedTuple):
-    """One point, in the form in which both sides are compared."""
-
-    time_ns: int
-    channel: int
-    data_type: int
-    data_id: str | None
-    payload: bytes
-
-
-def random_bytes(rng: random.Random, most: int) -> dict[str, str]:
-    return {"$bytes": rng.randbytes(rng.choice((0, 1, most))).hex()}
-
-
-def random_objects(rng: random.Random, turn: int) -> list[dict[str, Any]]:
-    """One object of every class of the SDK, in the form of the driver; special values take turns, the rest is random."""
-    finite = struct.unpack("<d", struct.pack("<Q", rng.randrange(0x7FF << 52)))[0]
-    floats = (float("nan"), -0.0, 0.0, float("-inf"), 5e-324, finite, -finite)
-    ints = (0, -1, -5, 2**63 - 1, -(2**63), rng.randrange(-(2**63), 2**63), rng.randrange(2**63))
-    named = {"data_id": IDS[turn % len(IDS)]}
-    return [
-        {"$new": "data.CAN", "decimal_id": rng.randrange(2**32), "data": random_bytes(rng, rng.choice((8, 64, 255)))},
-        {"$new": "data.NMEA", "string": SENTENCES[turn % len(SENTENCES)]},
-        {"$new": "data.GeneralSensor", "decimal_id": rng.randrange(2**16), "data": random_bytes(rng, 12)},
-        {"$new": "data.Controlpad", "decimal_id": rng.randrange(256), "data": random_bytes(rng, 30)},
-        {"$new": "data.Generic", "decimal_id": rng.randrange(2**32), "data": random_bytes(rng, 100)},
-        {"$new": "data.JPEG", "data": random_bytes(rng, 5_000)},
-        {"$new": "data.Float", **named, "value": floats[turn % len(floats)]},
-        {"$new": "data.Int", **named, "value": ints[turn % len(ints)]},
-        {"$new": "data.String", **named, "value": TEXTS[turn % len(TEXTS)]},
-        {"$new": "data.Bytes", **named, "value": random_bytes(rng, 300)},
-        {
-            "$new": "data.Basetime",
-            "type": rng.choice((1, 2, 3, 253, 254, 255)),
-            "basetime": {"$time": rng.randrange(2**32 * 10**9)},
-        },
-        {"$new": "data.H264", "type_id": rng.randrange(256), "data": random_bytes(rng, 70_000)},
-        {"$new": "data.AAC", "data": random_bytes(rng, 400)},
-        {
-            "$new": "data.PCM",
-            "format_id": rng.randrange(2**16),
-            "channels": rng.randrange(2**16),
-            "sample_rate": rng.randrange(2**32),
-            "bit_per_sample": rng.randrange(2**16),
-            "data": random_bytes(rng, 640),
-        },
-    ]
-
-
-class Recording(NamedTuple):
-    """Random points: as objects of the SDK, and as the rows that must come back."""
-
-    objects: list[dict[str, Any]]
-    elapsed_ns: list[int]
-    rows: list[Row]
+from tests.interop.ours import Ours
+from tests.interop.rows import (
+    BASETIME,
+    BASETIME_NS,
+    IDS,
+    INT,
+    Recording,
+    Row,
+    as_data_points,
+    driver_units,
+    random_objects,
+    read_stored,
+    without_basetime_ids,
+)
 
 
 @pytest.fixture(scope="module")
@@ -89,26 +38,13 @@ def recording(reference: Reference) -> Recording:
         Row(BASETIME_NS + elapsed, rng.randrange(256), made["data_type"], made["data_id"], bytes.fromhex(made["$bytes"]))
         for elapsed, made in zip(elapsed_ns, reference.encode(objects), strict=True)
     ]
-    return Recording(objects, elapsed_ns, rows)
+    return Recording(objects, rows)
 
 
 @pytest.fixture
 def measurement(client: idf.Client) -> idf.Measurement:
     edge = client.edges.me()
     return client.measurements.create(edge_uuid=edge.uuid, basetime=pd.Timestamp(BASETIME_NS, tz="UTC"), name="interop")
-
-
-def without_basetime_ids(rows: list[Row]) -> list[Row]:
-    # The SDK has no id for a base time, so there is nothing to compare a server's choice with.
-    return [row._replace(data_id=None) if row.data_type == BASETIME else row for row in rows]
-
-
-def read_ours(client: idf.Client, measurement: idf.Measurement) -> list[Row]:
-    table = client.frames(measurement.uuid, start=pd.Timestamp(0, tz="UTC"), end=pd.Timestamp.max.tz_localize("UTC")).to_arrow()
-    assert set(table["measurement_uuid"].to_pylist()) <= {measurement.uuid}
-    columns = [table[name].to_pylist() for name in ("channel", "data_type", "data_id", "payload")]
-    times = table["time"].cast("int64").to_pylist()
-    return without_basetime_ids([Row(*values) for values in zip(times, *columns, strict=True)])
 
 
 def whole_range(rows: list[Row]) -> dict[str, Any]:
@@ -127,44 +63,28 @@ def read_reference(reference: Reference, measurement_uuid: str, rows: list[Row],
     )
 
 
-def as_data_points(rows: list[Row]) -> list[idf.DataPoint]:
-    return [
-        idf.DataPoint(
-            elapsed_time=pd.Timedelta(row.time_ns - BASETIME_NS, unit="ns"),
-            data_type=row.data_type,
-            channel=row.channel,
-            data_payload=row.payload,
-        )
-        for row in rows
-    ]
-
-
 def test_every_type_that_the_reference_stores_we_read_equal(
     reference: Reference, client: idf.Client, measurement: idf.Measurement, recording: Recording
 ) -> None:
     points = [
         {
             "$new": "DataPoint",
-            "elapsed_time": {"$duration": elapsed},
+            "elapsed_time": {"$duration": row.elapsed_ns},
             "data_type": row.data_type,
             "channel": row.channel,
             "data_payload": {"$payload": made},
         }
-        for made, elapsed, row in zip(recording.objects, recording.elapsed_ns, recording.rows, strict=True)
+        for made, row in zip(recording.objects, recording.rows, strict=True)
     ]
     reference.call("data_points.store", measurement_uuid=measurement.uuid, data_points=points)
-    assert read_ours(client, measurement) == recording.rows
+    assert read_stored(client, measurement.uuid) == recording.rows
 
 
 def test_every_type_that_the_reference_stores_as_stream_elements_we_read_equal(
     reference: Reference, client: idf.Client, measurement: idf.Measurement, recording: Recording
 ) -> None:
-    units = [
-        {"$new": "Unit", "elapsed_time": {"$duration": elapsed}, "channel": row.channel, "data": made}
-        for made, elapsed, row in zip(recording.objects, recording.elapsed_ns, recording.rows, strict=True)
-    ]
-    reference.call("units.store", measurement_uuid=measurement.uuid, units=units, serial_number=3)
-    assert read_ours(client, measurement) == recording.rows
+    reference.call("units.store", measurement_uuid=measurement.uuid, units=driver_units(recording), serial_number=3)
+    assert read_stored(client, measurement.uuid) == recording.rows
 
 
 def test_every_type_that_we_store_the_reference_reads_equal(
@@ -238,6 +158,31 @@ def test_units_that_the_reference_lists_carry_our_payloads(
     pages = reference.call("units.list", measurement_uuid=measurement.uuid, **whole_range(rows), limit=50, iterator=True)
     # Every page begins with an invented base time.
     assert [u["data"]["$bytes"] for page in pages for u in page[1:]] == [row.payload.hex() for row in rows]
+
+
+def test_units_that_we_store_the_reference_reads_equal(
+    reference: Reference, ours: Ours, measurement: idf.Measurement, recording: Recording
+) -> None:
+    ours.call("units.store", measurement_uuid=measurement.uuid, units=driver_units(recording), final=False)
+    assert read_reference(reference, measurement.uuid, recording.rows) == recording.rows
+
+
+def test_units_that_we_list_are_what_the_reference_stored_with_times_since_the_base_time(
+    reference: Reference, ours: Ours, measurement: idf.Measurement, recording: Recording
+) -> None:
+    reference.call("units.store", measurement_uuid=measurement.uuid, units=driver_units(recording))
+    expected = [(row.elapsed_ns, row.channel, row.data_type, row.payload.hex()) for row in recording.rows]
+
+    def stored(units: list[Any]) -> list[Any]:
+        # In front stands the base time in use, which was not stored: as in the SDK, but nothing counts from anything else.
+        assert (units[0]["channel"], units[0]["data"]["data_type"], units[0]["elapsed_time"]) == (0, BASETIME, {"$duration": 0})
+        return [(u["elapsed_time"]["$duration"], u["channel"], u["data"]["data_type"], u["data"]["$bytes"]) for u in units[1:]]
+
+    query = {"measurement_uuid": measurement.uuid, **whole_range(recording.rows)}
+    assert stored(ours.call("units.list", **query)) == expected
+    pages = ours.call("units.list", **query, limit=50, iterator=True)
+    assert [unit for page in pages for unit in stored(page)] == expected
+    assert len(pages) > 1
 
 
 def test_the_reference_selects_by_id_query_and_the_range_is_half_open(
