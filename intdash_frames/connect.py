@@ -10,16 +10,25 @@ from intdash_frames.errors import MissingDependency, UsageError
 
 if TYPE_CHECKING:
     import datetime as dt
+    from collections.abc import Callable
     from pathlib import Path
 
     import requests
 
+    from intdash_frames.client.basetimes import MeasurementBasetimes
+    from intdash_frames.client.captures import Captures
     from intdash_frames.client.credentials import TokenSource
     from intdash_frames.client.data_points import DataPoints
     from intdash_frames.client.edges import Edges
+    from intdash_frames.client.iscp import ISCPConn
+    from intdash_frames.client.markers import MeasurementMarkers
     from intdash_frames.client.measurements import Measurements
+    from intdash_frames.client.units import Units
+    from intdash_frames.client.websocket import WebSocketConn
+    from intdash_frames.frames.definitions import SignalDefinitions
     from intdash_frames.frames.progress import ProgressOption
     from intdash_frames.frames.query import Frames
+    from intdash_frames.live.follow import Live
     from intdash_frames.server.faults import Fault
 
 __all__ = ["Client", "LocalServer", "default_client"]
@@ -55,7 +64,7 @@ class Client:
 
     Attributes
     ----------
-    edges, measurements, data_points
+    edges, measurements, measurement_basetimes, measurement_markers, signals, captures, units, data_points
         The resources of the server, in the vendor's vocabulary.
 
     Notes
@@ -65,6 +74,11 @@ class Client:
 
     edges: Edges
     measurements: Measurements
+    measurement_basetimes: MeasurementBasetimes
+    measurement_markers: MeasurementMarkers
+    signals: SignalDefinitions
+    captures: Captures
+    units: Units
     data_points: DataPoints
 
     def __init__(
@@ -83,6 +97,7 @@ class Client:
         tz: str | dt.tzinfo = "UTC",
     ) -> None:
         from intdash_frames.client.connection import Connection
+        from intdash_frames.frames.definitions import SignalDefinitions
 
         self.connection = Connection(
             url,
@@ -97,11 +112,14 @@ class Client:
             max_workers=max_workers,
             tz=tz,
         )
-        self.edges, self.measurements, self.data_points = (
-            self.connection.edges,
-            self.connection.measurements,
-            self.connection.data_points,
-        )
+        self.edges = self.connection.edges
+        self.measurements = self.connection.measurements
+        self.measurement_basetimes = self.connection.measurement_basetimes
+        self.measurement_markers = self.connection.measurement_markers
+        self.signals = SignalDefinitions(self.connection)
+        self.captures = self.connection.captures
+        self.units = self.connection.units
+        self.data_points = self.connection.data_points
         newest.remember(self)
 
     def __repr__(self) -> str:
@@ -190,6 +208,111 @@ class Client:
             errors=errors,
             progress=progress,
         )
+
+    def live(
+        self,
+        *,
+        edge: Any,
+        signals: Any = None,
+        window: Any = "60s",
+        max_points: int = 1_000_000,
+        backfill: Any = None,
+        reconnect: bool = True,
+    ) -> Live:
+        """Follow the live data of an edge in a window of frames; use it with ``with`` or ``async with``.
+
+        Parameters
+        ----------
+        edge : str or Edge
+            Name or UUID.
+        signals : str, IdQuery, or list of them, optional
+            As for `frames`; everything if not given.
+        window : str or Timedelta
+            How much time the window holds, counted back from the newest point.
+        max_points : int
+            How many points it holds at most.
+        backfill : str or Timedelta, optional
+            Begin with so much of what is stored.
+        reconnect : bool
+            Make a lost connection again and read the hole back from what is stored.
+
+        Returns
+        -------
+        Live
+
+        Raises
+        ------
+        UsageError
+            If an argument cannot work, or the server has no such edge.
+        """
+        from intdash_frames.live.follow import live
+
+        return live(
+            self.connection,
+            edge=edge,
+            signals=signals,
+            window=window,
+            max_points=max_points,
+            backfill=backfill,
+            reconnect=reconnect,
+        )
+
+    async def connect_iscp(
+        self,
+        flush_interval: float = 0.01,
+        on_close: Callable[[], Any] | None = None,
+        token_source: TokenSource | None = None,
+    ) -> ISCPConn:
+        """Open a connection for live streams, to be used on the running event loop.
+
+        Parameters
+        ----------
+        flush_interval : float
+            What was written is sent so long after the first of it at the latest [s].
+        on_close : callable, optional
+            Function or coroutine function without arguments, called once when the connection has ended, for whatever reason.
+        token_source : TokenSource, optional
+            Instead of the credentials of the client.
+
+        Raises
+        ------
+        ApiError
+            If the server refuses; `Unauthorized` for wrong credentials.
+        TransportError
+            If it cannot be reached.
+
+        Notes
+        -----
+        A lost connection stays lost: `on_close` is called, and every write raises `ISCPConnClosedException`.
+        """
+        from intdash_frames.client.iscp import connect_iscp
+
+        return await connect_iscp(self.connection, flush_interval, on_close, token_source)
+
+    def connect_websocket(
+        self, flush_interval: float = 0.01, auto_reconnect: bool = False, token_source: TokenSource | None = None
+    ) -> WebSocketConn:
+        """Open a connection for live streams that runs in threads of its own: for scripts and notebooks.
+
+        Parameters
+        ----------
+        flush_interval : float
+            What was given is sent so long after the first of it at the latest [s].
+        auto_reconnect : bool
+            Connect again when the connection is lost, and send again what the server had not acknowledged.
+        token_source : TokenSource, optional
+            Asked at each connection, instead of the credentials of the client.
+
+        Raises
+        ------
+        ApiError
+            If the server refuses; `Unauthorized` for wrong credentials.
+        TransportError
+            If it cannot be reached.
+        """
+        from intdash_frames.client.websocket import WebSocketConn
+
+        return WebSocketConn(self.connection, flush_interval, auto_reconnect, token_source)
 
 
 def default_client() -> Client:

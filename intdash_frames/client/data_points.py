@@ -11,7 +11,7 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar, overload
 
-from intdash_frames.errors import ApiError, PayloadError, UsageError
+from intdash_frames.errors import ApiError, UsageError
 from intdash_frames.model import DataPoint, DataResponse, DataType, IdQuery
 from intdash_frames.model.signals import ERROR_ID
 from intdash_frames.protocol.call import id_queries as idq_texts
@@ -19,7 +19,7 @@ from intdash_frames.protocol.call import text, texts, uuid_text
 from intdash_frames.protocol.elements import ResultCode
 from intdash_frames.protocol.endpoints import DATA_STORE
 from intdash_frames.protocol.framing import read_acks
-from intdash_frames.timebase import duration_ns, moment_ns, zone
+from intdash_frames.timebase import moment_ns, zone
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -314,40 +314,11 @@ def points_of(measurement_uuid: str, data_points: Iterable[DataPoint]) -> Points
     UsageError, PayloadError
         If one of them cannot be stored; the message names its row.
     """
-    import numpy as np
-
-    from intdash_frames.codecs.points import Points
-    from intdash_frames.codecs.series import Series, SeriesTable
+    from intdash_frames.client.point_buffer import PointBuffer
 
     if isinstance(data_points, DataPoint) or not isinstance(data_points, Iterable):
         raise UsageError(f"data_points is {type(data_points).__name__}, expected a list of DataPoint")
-    keys, elapsed, codes, payloads = SeriesTable(), [], [], []
+    buffer = PointBuffer(measurement_uuid)
     for row, point in enumerate(data_points):
-        if not isinstance(point, DataPoint):
-            raise UsageError(f"row {row} is {type(point).__name__}, expected DataPoint")
-        data_type, channel = _byte(row, "data_type", point.data_type), _byte(row, "channel", point.channel)
-        elapsed_ns = duration_ns(point.elapsed_time, name=f"row {row}: elapsed_time")
-        if elapsed_ns < 0:
-            raise UsageError(f"row {row}: elapsed_time={point.elapsed_time!r} is before the base time; expected 0 or more")
-        if not isinstance(point.data_payload, (bytes, bytearray, memoryview)):
-            kind = getattr(point.data_type, "name", str(data_type))
-            raise PayloadError(kind, f"data_payload is {type(point.data_payload).__name__}, expected bytes", row=row)
-        elapsed.append(elapsed_ns)
-        codes.append(keys.code(Series(measurement_uuid, data_type, channel, "", str(data_type))))
-        payloads.append(bytes(point.data_payload))
-    offsets = np.cumsum([0, *map(len, payloads)])
-    if offsets[-1] >= 2**31:
-        raise UsageError(f"{offsets[-1]} bytes of payload in one request; store fewer points at a time, below 2 GB")
-    return Points(
-        np.asarray(elapsed, np.int64),
-        np.asarray(codes, np.int32),
-        np.frombuffer(b"".join(payloads), np.uint8),
-        offsets.astype(np.int32),
-        keys,
-    )
-
-
-def _byte(row: int, name: str, value: Any) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= 255:
-        raise UsageError(f"row {row}: {name}={value!r}; expected 0 to 255")
-    return int(value)
+        buffer.add(point, row)
+    return buffer.take()

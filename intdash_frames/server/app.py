@@ -14,18 +14,25 @@ from typing import Final
 
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from intdash_frames.errors import UsageError
 from intdash_frames.server.accounts import Accounts
 from intdash_frames.server.asgi import AnyPrefix, Rest
 from intdash_frames.server.faults import TRANSPORT, Fault, Faults
 from intdash_frames.server.store import Store
+from intdash_frames.server.stream import StreamReport, Streams
 
 __all__ = ["Server", "serve"]
 
 GRACE_S: Final = 1  # what a running answer gets to finish when the server stops
 KEEP_ALIVE_S: Final = 75
 WORKERS: Final = 8
+# A unit carries 2**30 - 1 bytes (protocol 5.10); the rest is for what stands around it and beside it.
+LARGEST_MESSAGE: Final = 2**30 + 2**20
+PING_INTERVAL_S: Final = 10.0  # protocol 5.1
+# A reader that is busy for a while answers no pings meanwhile; it may miss units, not the connection.
+PING_TIMEOUT_S: Final = 60.0
 
 
 class _Connection(HttpToolsProtocol):
@@ -36,18 +43,35 @@ class _Connection(HttpToolsProtocol):
         self.scope["extensions"] = {TRANSPORT: {"close": self.transport.close}}
 
 
+class _Socket(WebSocketsSansIOProtocol):
+    """Tells the application how to end the connection, in mid-air or after what has come."""
+
+    async def run_asgi(self) -> None:
+        self.scope["extensions"][TRANSPORT] = {"abort": self.transport.abort, "stop": self._stop}
+        await super().run_asgi()
+
+    def _stop(self) -> None:
+        self.queue.put_nowait({"type": "websocket.disconnect", "code": 1001})
+
+    def keepalive_timeout(self) -> None:
+        super().keepalive_timeout()
+        self.transport.abort()  # a peer that does not read would not take the goodbye either
+
+
 class _Uvicorn(uvicorn.Server):
     """Says when it answers, and leaves no connection behind."""
 
-    def __init__(self, config: uvicorn.Config) -> None:
+    def __init__(self, config: uvicorn.Config, streams: Streams) -> None:
         super().__init__(config)
         self.answers = threading.Event()
+        self._streams = streams
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         self.answers.set()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        await self._streams.close()
         await super().shutdown(sockets)
         # A peer that does not read would keep what is left of its answer, and so the connection, for ever.
         for connection in list(self.server_state.connections):
@@ -73,12 +97,17 @@ class Server:
         listener = _listen(host, port)
         self.port: int = listener.getsockname()[1]
         self.url = f"http://{f'[{host}]' if ':' in host else host}:{self.port}"
-        self._faults = Faults(Rest(store, accounts, self._pool).app)
+        self._streams = Streams(store, accounts, self._pool)
+        self._faults = Faults(Rest(store, accounts, self._pool, self._streams).app)
         self._uvicorn = _Uvicorn(
             uvicorn.Config(
                 AnyPrefix(self._faults),
                 http=_Connection,
-                ws="websockets-sansio",
+                ws=_Socket,
+                ws_max_size=LARGEST_MESSAGE,
+                ws_ping_interval=PING_INTERVAL_S,
+                ws_ping_timeout=PING_TIMEOUT_S,
+                ws_per_message_deflate=False,
                 loop="asyncio",
                 lifespan="off",
                 log_config=None,
@@ -88,7 +117,8 @@ class Server:
                 server_header=False,
                 timeout_keep_alive=KEEP_ALIVE_S,
                 timeout_graceful_shutdown=GRACE_S,
-            )
+            ),
+            self._streams,
         )
         self._thread = threading.Thread(target=self._serve, args=(listener,), name="intdash-frames-server", daemon=True)
         self._thread.start()
@@ -106,6 +136,10 @@ class Server:
     def inject(self, fault: Fault) -> None:
         """Let a fault happen to the next requests that it matches."""
         self._faults.inject(fault)
+
+    def streams(self) -> list[StreamReport]:
+        """The streams that are open, with what they carried and what they missed."""
+        return self._streams.report()
 
     def close(self) -> None:
         """Stop within about a second, and close the data file. Calling it again does nothing."""

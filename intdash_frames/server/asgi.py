@@ -12,18 +12,19 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
+from starlette.routing import Route, WebSocketRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.websockets import WebSocket
 
 from intdash_frames.protocol.call import Endpoint
-from intdash_frames.protocol.endpoints import PROTOBUF_TYPE
+from intdash_frames.protocol.endpoints import PROTOBUF_TYPE, STREAM_PATH
 from intdash_frames.server.accounts import Accounts
 from intdash_frames.server.answers import Answer
 from intdash_frames.server.faults import REFUSE_SECTIONS
 from intdash_frames.server.rest import HANDLERS, OPEN_CALLS, Call, Handler
 from intdash_frames.server.store import Refused, Store
 
-__all__ = ["AnyPrefix", "Rest"]
+__all__ = ["AnyPrefix", "Rest", "refusal"]
 
 logger = logging.getLogger("intdash_frames.server")
 
@@ -68,15 +69,22 @@ class Rest:
     accounts : Accounts
     pool : ThreadPoolExecutor
         Where handlers run: whatever touches the database or a large body.
+    streams : ASGI application
+        Takes the sockets of the streams.
     """
 
-    def __init__(self, store: Store, accounts: Accounts, pool: ThreadPoolExecutor) -> None:
+    def __init__(self, store: Store, accounts: Accounts, pool: ThreadPoolExecutor, streams: ASGIApp) -> None:
         self._store, self._accounts, self._pool = store, accounts, pool
         # Fixed words before placeholders: /measurements/data is not a measurement called "data".
         rows = sorted(HANDLERS, key=lambda row: [part.startswith("{") for part in row[0].path.split("/")])
         self.app = Starlette(
             routes=[
-                Route(endpoint.path, self._endpoint(endpoint, handler), methods=[endpoint.method]) for endpoint, handler in rows
+                *(
+                    Route(endpoint.path, self._endpoint(endpoint, handler), methods=[endpoint.method])
+                    for endpoint, handler in rows
+                ),
+                WebSocketRoute(STREAM_PATH, streams),
+                WebSocketRoute("/{path:path}", _no_such_socket),
             ],
             exception_handlers={Refused: _refused, HTTPException: _no_such_call},
         )
@@ -137,12 +145,21 @@ def _error(status: int, reason: str) -> Response:
     return JSONResponse({"error": status, "error_description": reason}, status)
 
 
-def _refused(_: Request, exc: Exception) -> Response:
-    assert isinstance(exc, Refused)
+def refusal(exc: Refused) -> Response:
+    """The answer that says no, to a call or to the opening of a socket."""
     response = _error(exc.status, exc.reason)
     if exc.status == 401:
         response.headers["www-authenticate"] = "Bearer"
     return response
+
+
+def _refused(_: Request, exc: Exception) -> Response:
+    assert isinstance(exc, Refused)
+    return refusal(exc)
+
+
+async def _no_such_socket(socket: WebSocket) -> None:
+    await socket.send_denial_response(_error(404, f"{socket.url.path}: no socket there; streams are at {STREAM_PATH}"))
 
 
 def _no_such_call(request: Request, exc: Exception) -> Response:

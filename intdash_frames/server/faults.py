@@ -6,6 +6,7 @@ import asyncio
 import enum
 import json
 import threading
+import weakref
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
@@ -15,10 +16,13 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from intdash_frames.errors import UsageError
 
-__all__ = ["REFUSE_SECTIONS", "TRANSPORT", "Fault", "Faults"]
+__all__ = ["REFUSES_SECTION", "REFUSE_SECTIONS", "TRANSPORT", "Fault", "Faults"]
 
 TRANSPORT: Final = "intdash_frames.transport"  # key in the scope's extensions: the connection, to be closed in mid-air
 REFUSE_SECTIONS: Final = "intdash_frames.refuse_sections"  # key in the scope: a store answers with a negative acknowledgement
+REFUSES_SECTION: Final = "intdash_frames.refuses_section"  # key in the scope of a socket: asks whether a section is to be refused
+
+STORES: Final = "/api/v1/measurements/*data"  # paths of the calls that store
 
 
 class Kind(enum.Enum):
@@ -31,21 +35,44 @@ class Kind(enum.Enum):
     DELAY = "delay"
     NACK = "nack"
     DUPLICATE_PAGE = "duplicate_page"
+    DROP_SOCKET = "drop_socket"
+
+
+class Occasion(enum.Enum):
+    """When something can go wrong."""
+
+    CALL = "call"
+    STORE = "store"  # a call that stores
+    HANDSHAKE = "handshake"  # of a socket
+    SECTION = "section"  # of a stream
+    MESSAGE = "message"  # on a socket
+
+
+_OCCASIONS: Final = {
+    Kind.STATUS: {Occasion.CALL, Occasion.HANDSHAKE},
+    Kind.RETRY_AFTER: {Occasion.CALL, Occasion.HANDSHAKE},
+    Kind.CUT_BODY: {Occasion.CALL},
+    Kind.LOSE_ANSWER: {Occasion.CALL},
+    Kind.DELAY: {Occasion.CALL, Occasion.HANDSHAKE},
+    Kind.NACK: {Occasion.STORE, Occasion.SECTION},
+    Kind.DUPLICATE_PAGE: {Occasion.CALL},
+    Kind.DROP_SOCKET: {Occasion.MESSAGE},
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Fault:
     """Something that goes wrong for the next matching requests; made by the class methods, given to ``server.inject``.
 
-    A request meets one fault at most, the first injected that matches.
+    A request meets one fault at most, the first injected that matches. To open a socket is a GET request.
 
     Attributes
     ----------
     kind : Kind
     amount : float
-        Status, seconds or fraction, as `kind` has it.
+        Status, seconds, fraction or messages, as `kind` has it.
     times : int
-        How many requests meet it.
+        How many requests, sections or sockets meet it.
     path : str or None
         Only requests with this path; ``*`` stands for any text. The path starts with ``/api/v1/``, whatever prefix was asked for.
     method : str or None
@@ -94,14 +121,25 @@ class Fault:
         return cls(Kind.DELAY, seconds, times, path, method)
 
     @classmethod
-    def nack(cls, times: int = 1, *, path: str | None = "/api/v1/measurements/*data") -> Fault:
-        """Acknowledge a store with result 1 and keep nothing."""
-        return cls(Kind.NACK, 0.0, times, path, "POST")
+    def nack(cls, times: int = 1, *, path: str | None = None) -> Fault:
+        """Acknowledge a store, by a call or as a section of a stream, with result 1 and keep nothing."""
+        return cls(Kind.NACK, 0.0, times, path)
 
     @classmethod
     def duplicate_page(cls, times: int = 1, *, path: str | None = None) -> Fault:
         """Answer the second GET of a path with the answer to the first, whatever its query: a page comes twice."""
         return cls(Kind.DUPLICATE_PAGE, 0.0, times, path, "GET")
+
+    @classmethod
+    def drop_socket(cls, after: int = 1, times: int = 1, *, path: str | None = None) -> Fault:
+        """Cut a socket off, without a goodbye, as soon as `after` messages have gone over it either way.
+
+        Messages count from the injection on, for each socket by itself, and anew after a socket was cut. The last one is carried
+        out if it went to the server; it may be lost if it came from there.
+        """
+        if after < 1:
+            raise UsageError(f"after={after}: expected 1 message or more")
+        return cls(Kind.DROP_SOCKET, after, times, path)
 
     def matches(self, method: str, path: str) -> bool:
         """Tell whether a request is one that this fault is for."""
@@ -113,6 +151,7 @@ class _Armed:
     fault: Fault
     left: int
     pages: dict[str, list[Message]] = field(default_factory=dict)
+    messages: weakref.WeakKeyDictionary[_Socket, int] = field(default_factory=weakref.WeakKeyDictionary)
 
 
 class Faults:
@@ -135,32 +174,74 @@ class Faults:
             self._armed.append(_Armed(fault, fault.times))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        armed = self._take(scope) if self._armed and scope["type"] == "http" else None
+        if scope["type"] == "http":
+            method, path = scope["method"], scope["path"]
+            stores = method == "POST" and fnmatchcase(path, STORES)
+            armed = self._take(method, path, {Occasion.CALL, Occasion.STORE} if stores else {Occasion.CALL})
+        else:
+            socket = _Socket(self, scope, receive, send)
+            scope = {**scope, REFUSES_SECTION: socket.refuses_section}
+            receive, send = socket.receive, socket.send
+            armed = self._take("GET", scope["path"], {Occasion.HANDSHAKE})
         if armed is None:
             await self._app(scope, receive, send)
         else:
             await _HAPPENS[armed.fault.kind](self._app, armed, scope, receive, send)
 
-    def _take(self, scope: Scope) -> _Armed | None:
+    def _take(self, method: str, path: str, occasions: set[Occasion], socket: _Socket | None = None) -> _Armed | None:
+        """The fault that happens now, if one does."""
+        if not self._armed:
+            return None
         with self._lock:
             for armed in self._armed:
-                if armed.fault.matches(scope["method"], scope["path"]):
-                    # The first page is only learned; the fault happens to the second.
-                    if armed.fault.kind is not Kind.DUPLICATE_PAGE or scope["path"] in armed.pages:
-                        armed.left -= 1
-                        if armed.left == 0:
-                            self._armed.remove(armed)
-                    return armed
+                if not _OCCASIONS[armed.fault.kind] & occasions or not armed.fault.matches(method, path):
+                    continue
+                if socket is not None:
+                    armed.messages[socket] = armed.messages.get(socket, 0) + 1
+                    if armed.messages[socket] < armed.fault.amount:
+                        continue
+                    armed.messages.clear()
+                # The first page is only learned; the fault happens to the second.
+                if armed.fault.kind is not Kind.DUPLICATE_PAGE or path in armed.pages:
+                    armed.left -= 1
+                    if armed.left == 0:
+                        self._armed.remove(armed)
+                return armed
         return None
 
 
-async def _refuse(send: Send, status: int, reason: str, *headers: tuple[bytes, bytes]) -> None:
+class _Socket:
+    """A socket on which things can go wrong while it is open."""
+
+    def __init__(self, faults: Faults, scope: Scope, receive: Receive, send: Send) -> None:
+        self._faults, self._path, self._receive, self._send = faults, scope["path"], receive, send
+        self._abort: Callable[[], None] = scope["extensions"][TRANSPORT]["abort"]
+
+    def refuses_section(self) -> bool:
+        return self._faults._take("GET", self._path, {Occasion.SECTION}) is not None
+
+    async def receive(self) -> Message:
+        message = await self._receive()
+        if message["type"] == "websocket.receive":
+            self._passed()
+        return message
+
+    async def send(self, message: Message) -> None:
+        await self._send(message)
+        if message["type"] == "websocket.send":
+            self._passed()
+
+    def _passed(self) -> None:
+        if self._faults._take("GET", self._path, {Occasion.MESSAGE}, self) is not None:
+            self._abort()
+
+
+async def _refuse(scope: Scope, send: Send, status: int, reason: str, *headers: tuple[bytes, bytes]) -> None:
     body = json.dumps({"error": "injected_fault", "error_description": reason}).encode()
-    length = (b"content-length", str(len(body)).encode())
-    await send(
-        {"type": "http.response.start", "status": status, "headers": [(b"content-type", b"application/json"), length, *headers]}
-    )
-    await send({"type": "http.response.body", "body": body})
+    given = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode()), *headers]
+    prefix = "websocket." if scope["type"] == "websocket" else ""
+    await send({"type": f"{prefix}http.response.start", "status": status, "headers": given})
+    await send({"type": f"{prefix}http.response.body", "body": body})
 
 
 async def _answer_of(app: ASGIApp, scope: Scope, receive: Receive) -> list[Message]:
@@ -181,12 +262,12 @@ async def _close(scope: Scope, receive: Receive) -> None:
 
 
 async def _status(_: ASGIApp, armed: _Armed, scope: Scope, receive: Receive, send: Send) -> None:
-    await _refuse(send, int(armed.fault.amount), "a fault was injected")
+    await _refuse(scope, send, int(armed.fault.amount), "a fault was injected")
 
 
 async def _retry_after(_: ASGIApp, armed: _Armed, scope: Scope, receive: Receive, send: Send) -> None:
     seconds = armed.fault.amount
-    await _refuse(send, 429, "too many requests", (b"retry-after", f"{seconds:g}".encode()))
+    await _refuse(scope, send, 429, "too many requests", (b"retry-after", f"{seconds:g}".encode()))
 
 
 async def _cut_body(app: ASGIApp, armed: _Armed, scope: Scope, receive: Receive, send: Send) -> None:

@@ -37,7 +37,17 @@ from intdash_frames.protocol.call import Request
 from intdash_frames.transport.retry import RetryPolicy
 from intdash_frames.transport.seam import Credentials, Response
 
-__all__ = ["STATUS_ERRORS", "USER_AGENT", "HttpStream", "HttpTransport", "checked_url"]
+__all__ = [
+    "STATUS_ERRORS",
+    "USER_AGENT",
+    "HttpStream",
+    "HttpTransport",
+    "checked_url",
+    "error_detail",
+    "origin_of",
+    "read_retry_after",
+    "shown_url",
+]
 
 logger = logging.getLogger("intdash_frames.transport")
 
@@ -99,7 +109,7 @@ def checked_url(url: Any) -> str:
     return url.rstrip("/")
 
 
-def _origin(url: str) -> tuple[str, str | None, int | None]:
+def origin_of(url: str) -> tuple[str, str | None, int | None]:
     parts = urlsplit(url)
     return parts.scheme, parts.hostname, parts.port or {"http": 80, "https": 443}.get(parts.scheme)
 
@@ -232,6 +242,14 @@ class HttpTransport:
         """The headers that say who is asking, for a connection that is not made here."""
         return dict(self._credentials.headers(self._send_bare))
 
+    def renew_credentials(self, used: Mapping[str, str]) -> bool:
+        """Hear that such a connection was refused with these headers (401); True if other ones may do better."""
+        return self._credentials.renew(used)
+
+    def redact(self, text: str) -> str:
+        """Take every secret out of a text."""
+        return self._credentials.redact(text)
+
     def close(self) -> None:
         """Close all connections."""
         if self._owns_session:
@@ -265,7 +283,7 @@ class HttpTransport:
         """Send along redirects; credentials do not leave the origin of the base URL."""
         url = self.url + request.target
         for _ in range(MOST_REDIRECTS + 1):
-            at_home = _origin(url) == _origin(self.url)
+            at_home = origin_of(url) == origin_of(self.url)
             if not (at_home or self._owns_session):
                 break  # what a session of the caller adds by itself cannot be held back
             response = self._send_once(request, url, used if at_home else {})
@@ -276,7 +294,7 @@ class HttpTransport:
                 return response
             response.close()
             url = urljoin(url, location)
-        raise TransportError(f"{request.endpoint} is redirected to {_shown(url)}, which is not followed; check url=")
+        raise TransportError(f"{request.endpoint} is redirected to {shown_url(url)}, which is not followed; check url=")
 
     def _send_once(self, request: Request, url: str, used: Mapping[str, str]) -> requests.Response:
         headers = {"User-Agent": USER_AGENT, "Accept": request.accept, **used}
@@ -305,14 +323,14 @@ class HttpTransport:
     def _api_error(self, request: Request, response: requests.Response) -> ApiError:
         status = response.status_code
         try:
-            detail = _detail(response.raw.read(LONGEST_ERROR_BODY, decode_content=True))
+            detail = error_detail(response.raw.read(LONGEST_ERROR_BODY, decode_content=True))
         except FOREIGN as exc:
             detail = f"its message was lost ({type(exc).__name__})"
         if 300 <= status < 400:
-            detail = f"redirected to {_shown(urljoin(response.url, response.headers.get('Location', '')))}; check url="
-        if status in (401, 403) and _origin(response.url) != _origin(self.url):
-            detail += f" (redirected to {_shown(response.url)}, where no credentials are sent; make the client with that url)"
-        retry_after_s = _retry_after_s(response.headers.get("Retry-After")) if status in (429, 503) else None
+            detail = f"redirected to {shown_url(urljoin(response.url, response.headers.get('Location', '')))}; check url="
+        if status in (401, 403) and origin_of(response.url) != origin_of(self.url):
+            detail += f" (redirected to {shown_url(response.url)}, where no credentials are sent; make the client with that url)"
+        retry_after_s = read_retry_after(response.headers.get("Retry-After")) if status in (429, 503) else None
         error = STATUS_ERRORS.get(status, ApiError)
         return error(status, request.endpoint, self._credentials.redact(detail), retry_after_s=retry_after_s)
 
@@ -338,7 +356,7 @@ def _check_head(response: requests.Response) -> None:
         raise ConnectionAbortedError("inside the head")
 
 
-def _shown(url: str) -> str:
+def shown_url(url: str) -> str:
     """A URL without query and user."""
     parts = urlsplit(url)
     return f"{parts.scheme}://{parts.hostname}{f':{parts.port}' if parts.port else ''}{parts.path}"
@@ -355,7 +373,7 @@ def _unwrapped(exc: BaseException) -> BaseException:
         exc = inner
 
 
-def _detail(body: bytes) -> str:
+def error_detail(body: bytes) -> str:
     """What an error body says, in one short line."""
     text = body.decode("utf-8", "replace")
     try:
@@ -369,7 +387,7 @@ def _detail(body: bytes) -> str:
     return text if len(text) <= LONGEST_DETAIL else f"{text[: LONGEST_DETAIL - 3]}..."
 
 
-def _retry_after_s(value: str | None) -> float | None:
+def read_retry_after(value: str | None) -> float | None:
     """Read Retry-After: seconds, or a date [s]."""
     if value is None:
         return None

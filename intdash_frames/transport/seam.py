@@ -10,7 +10,7 @@ from typing import Protocol
 from intdash_frames.protocol.call import Request
 from intdash_frames.transport.retry import RetryPolicy
 
-__all__ = ["ByteStream", "Credentials", "Response", "Transport"]
+__all__ = ["ByteStream", "Credentials", "Response", "SocketTransport", "Transport"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,3 +69,28 @@ class Credentials(Protocol):
 
     def redact(self, text: str) -> str:
         """Take every secret out of a text."""
+
+
+class SocketTransport(Protocol):
+    """Whole messages to and from one server, over one connection."""
+
+    async def send(self, message: bytes) -> None:
+        """Send a message; returns when there is room for another.
+
+        Raises
+        ------
+        ConnectionLost
+            If the connection has ended.
+        """
+
+    async def receive(self) -> bytes:
+        """Wait for the next message.
+
+        Raises
+        ------
+        ConnectionLost
+            If the connection has ended, by whichever side; says with which code.
+        """
+
+    async def close(self) -> None:
+        """Close the connection in good order; does nothing if it has ended."""

@@ -79,10 +79,11 @@ def test_the_file_is_free_after_closing_and_holds_everything(tmp_path: Path) -> 
         call.session.close()
 
 
-def test_a_websocket_is_turned_away(server: Server) -> None:
+def test_a_socket_elsewhere_is_refused_with_where_streams_are(server: Server) -> None:
     with pytest.raises(InvalidStatus) as refusal, connect(server.url.replace("http", "ws") + "/api/v1/ws/nothing"):
         pass
-    assert refusal.value.response.status_code == 403
+    assert refusal.value.response.status_code == 404
+    assert b"/api/v1/ws/measurements" in refusal.value.response.body
 
 
 def test_an_expired_login_is_refused() -> None:
