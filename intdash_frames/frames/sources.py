@@ -15,7 +15,7 @@ from intdash_frames.model import Edge, Measurement
 if TYPE_CHECKING:
     from intdash_frames.client.connection import Connection
 
-__all__ = ["Bound", "Range", "Source", "read_bound", "read_source"]
+__all__ = ["Bound", "Range", "Source", "edge_uuid", "read_bound", "read_source"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,3 +177,30 @@ def _measurement(value: Any) -> str | Measurement:
             f"source={value!r} is no measurement; expected its UUID such as '414c343c-1e2f-7ed4-c2ce-78e57311d8a3', "
             "a Measurement, or a row of client.measurements.frame()"
         ) from exc
+
+
+def edge_uuid(connection: Connection, edge: Any = None) -> str:
+    """Find an edge.
+
+    Parameters
+    ----------
+    connection : Connection
+    edge : str, UUID or Edge, optional
+        Name or UUID; the client's own edge if not given.
+
+    Raises
+    ------
+    UsageError
+        If the server has not exactly one edge of that name.
+    """
+    if edge is None:
+        return connection.edges.me().uuid
+    text = str(getattr(edge, "uuid", edge))
+    try:
+        return str(uuid.UUID(text))
+    except ValueError:
+        pass
+    found = [each for each in connection.edges.list(name=f'"{text}"') if each.name == text]
+    if len(found) != 1:
+        raise UsageError(f"edge={edge!r}: the server has {len(found)} edges of that name; expected a name, a UUID or an Edge")
+    return found[0].uuid

@@ -21,7 +21,7 @@ from intdash_frames.frames.columns import points_of
 from intdash_frames.frames.progress import Progress, ProgressOption, check_progress
 from intdash_frames.frames.query import Frames
 from intdash_frames.frames.sheet import sheet_of
-from intdash_frames.frames.sources import read_source
+from intdash_frames.frames.sources import edge_uuid, read_source
 from intdash_frames.model import Measurement
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from intdash_frames.client.connection import Connection
 
-__all__ = ["StoreResult", "store"]
+__all__ = ["StoreResult", "basetime_ns_of", "measurement_of", "points_in", "since", "store"]
 
 # For the size of what would be sent to a measurement that is yet to be made; all uuids are of the same length.
 ANY_UUID = "00000000-0000-0000-0000-000000000000"
@@ -178,12 +178,12 @@ def store(
         return _resume(resume, client, errors=errors, progress=progress, dry_run=dry_run, began=began)
     if measurement is not None and (edge is not None or name is not None):
         raise UsageError("measurement= is given, so edge= and name= of a new one mean nothing; leave them out")
-    points, elapsed = _points(data, channel=int(channel), signals=signals)
+    points, elapsed = points_in(data, channel=int(channel), signals=signals)
     connection = None if dry_run and measurement is None else _connection(client)
     target = None
     if measurement is not None:
         assert connection is not None
-        target = _measurement(connection, measurement)
+        target = measurement_of(connection, measurement)
     points, basetime_ns = _placed(points, elapsed, target)
     sections = [Section(serial, run) for serial, run in enumerate(split(points, section_bytes=section_bytes))]
     if dry_run or connection is None:
@@ -191,7 +191,7 @@ def store(
     held: Sequence[Points] = ()
     if target is None:
         target = connection.measurements.create(
-            edge_uuid=_edge_uuid(connection, edge),
+            edge_uuid=edge_uuid(connection, edge),
             basetime=timebase.timestamp(basetime_ns),
             basetime_type="manual",
             name="" if name is None else name,
@@ -236,21 +236,34 @@ def _resume(
 def _placed(points: Points, elapsed: bool, target: Measurement | None) -> tuple[Points, int]:
     """Count times from the base time: that of the measurement, or for a new one the first stamp (for elapsed times: now)."""
     if target is not None:
-        basetime_ns = _basetime_ns(target)
+        basetime_ns = basetime_ns_of(target)
     elif elapsed or not len(points):
         basetime_ns = timebase.moment_ns("now")
     else:
         basetime_ns = int(points.time_ns.min())
-    if not elapsed and len(points):
-        first_ns = int(points.time_ns.min())
-        if first_ns < basetime_ns:
-            raise LocalProtocolError(
-                f"the first stamp is {timebase.to_iso(first_ns)}, before the base time {timebase.to_iso(basetime_ns)} of the "
-                "measurement; expected stamps at or after it"
-            )
-        points = dataclasses.replace(points, time_ns=points.time_ns - basetime_ns)
+    if not elapsed:
+        points = since(points, basetime_ns)
     check_storable(points)
     return points, basetime_ns
+
+
+def since(points: Points, basetime_ns: int) -> Points:
+    """Count absolute times from a base time.
+
+    Raises
+    ------
+    LocalProtocolError
+        If one is before it.
+    """
+    if not len(points):
+        return points
+    first_ns = int(points.time_ns.min())
+    if first_ns < basetime_ns:
+        raise LocalProtocolError(
+            f"the first stamp is {timebase.to_iso(first_ns)}, before the base time {timebase.to_iso(basetime_ns)} of the "
+            "measurement; expected stamps at or after it"
+        )
+    return dataclasses.replace(points, time_ns=points.time_ns - basetime_ns)
 
 
 def _size(sections: Sequence[Section], ends: bool) -> int:
@@ -273,7 +286,7 @@ def _send(connection: Connection, before: StoreResult, errors: str, progress: Pr
     target, rest = before.measurement, before._rest
     assert target is not None
     assert rest is not None
-    sender = Sender(connection, target.uuid, _basetime_ns(target), held=rest.held, stored=rest.near)
+    sender = Sender(connection, target.uuid, basetime_ns_of(target), held=rest.held, stored=rest.near)
     sections, left, sent, done = rest.left, list[Section](), 0, 0
     with Progress(progress, total=sum(len(section.points) for section in sections), label="storing") as bar:
         for section in sections:
@@ -316,8 +329,21 @@ def _as_it_is_now(connection: Connection, target: Measurement) -> Measurement:
         return target
 
 
-def _points(data: Any, *, channel: int, signals: Mapping[str, Any] | None) -> tuple[Points, bool]:
-    """Read everything that is to be stored: points in order of time, and whether their times count from the base time."""
+def points_in(data: Any, *, channel: int, signals: Mapping[str, Any] | None) -> tuple[Points, bool]:
+    """Read everything that is to be stored.
+
+    Parameters
+    ----------
+    data, channel, signals
+        As for `store`.
+
+    Returns
+    -------
+    points : Points
+        In order of time where several frames were given, else in the order of the rows.
+    elapsed : bool
+        Whether their times count from the base time.
+    """
     parts: list[Points] = []
     keys = SeriesTable()
     kinds = set()
@@ -356,30 +382,16 @@ def _connection(client: Any) -> Connection:
     return connection
 
 
-def _measurement(connection: Connection, value: Any) -> Measurement:
+def measurement_of(connection: Connection, value: Any) -> Measurement:
+    """Get the one measurement that a value names."""
     found = read_source(value, None, None).measurements
     if len(found) != 1:
         raise UsageError(f"measurement={value!r} names {len(found)} measurements; expected one")
     return connection.measurements.get(uuid=found[0] if isinstance(found[0], str) else found[0].uuid)
 
 
-def _basetime_ns(measurement: Measurement) -> int:
+def basetime_ns_of(measurement: Measurement) -> int:
+    """Give the base time in use [ns since the epoch]."""
     if measurement.basetime is None:
         raise UsageError(f"measurement {measurement.uuid} has no base time; set one before storing in it")
     return int(measurement.basetime.as_unit("ns").value)
-
-
-def _edge_uuid(connection: Connection, edge: Any) -> str:
-    import uuid
-
-    if edge is None:
-        return connection.edges.me().uuid
-    text = getattr(edge, "uuid", edge)
-    try:
-        return str(uuid.UUID(str(text)))
-    except ValueError:
-        pass
-    found = [each for each in connection.edges.list(name=f'"{text}"') if each.name == text]
-    if len(found) != 1:
-        raise UsageError(f"edge={edge!r}: the server has {len(found)} edges of that name; expected a name, a UUID or an Edge")
-    return found[0].uuid

@@ -1,0 +1,179 @@
+"""A feed over a real server: whatever is cut, all that is stored is shown, once; what cannot be is said."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine, Iterator
+
+import pytest
+
+import intdash_frames as idf
+from intdash_frames.codecs.series import SeriesTable
+from intdash_frames.errors import ConnectFailed, ConnectionLost
+from intdash_frames.frames.selection import select
+from intdash_frames.live.feed import Feed, FeedOptions
+from tests.live.feeding import WAIT_S, Sender, Shown, following
+from tests.live.proxy import Proxy
+
+
+@pytest.fixture
+def server() -> Iterator[idf.LocalServer]:
+    with idf.LocalServer() as server:
+        yield server
+
+
+@pytest.fixture
+def client(server: idf.LocalServer) -> Iterator[idf.Client]:
+    with server.client() as client:
+        yield client
+
+
+def test_live_points_are_shown_in_order_with_their_measurement(client: idf.Client) -> None:
+    async def run() -> None:
+        shown = Shown()
+        async with Sender(client) as sender, following(client, shown) as feed:
+            for _ in range(5):
+                await sender.send(20)
+            await shown.until(100)
+            assert shown.numbers == list(range(100))
+            assert shown.measurements == {sender.measurement}
+            stats = feed.stats
+            assert (stats.received, stats.shown, stats.recovered, stats.dropped, stats.waiting) == (100, 100, 0, 0, 0)
+        assert feed.gaps == []
+
+    asyncio.run(run())
+
+
+def test_a_backfill_meets_what_is_live_without_a_hole_or_a_repetition(client: idf.Client) -> None:
+    async def run() -> None:
+        shown = Shown()
+        async with Sender(client) as sender:
+            await sender.send(50)
+            await sender.stream.flush()
+            await sender.send(7)  # a section that is open when the feed begins: neither stored yet nor live any more
+            async with following(client, shown, backfill_ns=600 * 10**9) as feed:
+                await sender.send(43)
+                await shown.until(100)
+                assert sorted(shown.numbers) == list(range(100))
+                assert shown.numbers == sorted(shown.numbers)
+                stats = feed.stats
+                assert stats.received + stats.recovered == stats.shown == 100
+                assert feed.gaps == []
+
+    asyncio.run(run())
+
+
+def test_what_was_sent_while_the_connection_was_lost_is_read_back(client: idf.Client) -> None:
+    async def run(proxy: Proxy, viewer: idf.Client) -> None:
+        shown = Shown()
+        async with Sender(client) as sender, following(viewer, shown) as feed:
+            for _ in range(3):
+                await sender.send(30)
+                await shown.until(sender.sent)
+                await asyncio.to_thread(proxy.cut, blocked=True)
+                await sender.send(30)  # while nobody listens
+                await sender.stream.flush()
+                proxy.unblock()
+                await shown.until(sender.sent)
+                await sender.send(30)
+                await shown.until(sender.sent)
+            assert shown.numbers == list(range(270))
+            stats = feed.stats
+            assert stats.received + stats.recovered == stats.shown == 270
+            assert (stats.dropped, stats.waiting) == (0, 0)
+            assert stats.recovered >= 90
+            assert stats.reconnects == 3
+        assert feed.gaps == []
+
+    through_a_proxy(client, run)
+
+
+def test_what_nobody_stores_is_a_gap_after_a_loss(client: idf.Client) -> None:
+    async def run(proxy: Proxy, viewer: idf.Client) -> None:
+        shown = Shown()
+        async with Sender(client, store=False) as sender, following(viewer, shown) as feed:
+            await sender.send(10)
+            await shown.until(10)
+            await asyncio.to_thread(proxy.cut, blocked=True)
+            await sender.send(10)
+            await sender.stream.flush()
+            proxy.unblock()
+            async with asyncio.timeout(WAIT_S):
+                while not feed.stats.reconnects:
+                    await asyncio.sleep(0)
+            await sender.send(10)
+            await shown.until(20)
+            [gap] = feed.gaps
+            assert (gap.reason, gap.recovered) == ("not stored", 0)
+            begin = sender.basetime.value
+            assert (gap.start_ns, gap.end_ns) == (begin + 9 * 10**6, begin + 20 * 10**6)
+            assert shown.numbers == [*range(10), *range(20, 30)]
+
+    through_a_proxy(client, run)
+
+
+def test_without_reconnection_a_loss_ends_the_feed_and_says_so(client: idf.Client) -> None:
+    async def run(proxy: Proxy, viewer: idf.Client) -> None:
+        shown = Shown()
+        async with Sender(client) as sender, following(viewer, shown, reconnect=False) as feed:
+            await sender.send(10)
+            await shown.until(10)
+            await asyncio.to_thread(proxy.cut)
+            async with asyncio.timeout(WAIT_S):
+                await feed.ended.wait()
+            assert isinstance(feed.error, ConnectionLost)
+            [gap] = feed.gaps
+            assert gap.reason.startswith("the connection was lost")
+            assert (gap.start_ns, gap.end_ns) == (sender.basetime.value + 9 * 10**6, None)
+
+    through_a_proxy(client, run)
+
+
+def test_points_that_wait_beyond_a_bound_are_given_up_counted_and_a_gap(server: idf.LocalServer, client: idf.Client) -> None:
+    async def run(viewer: idf.Client) -> None:
+        shown = Shown()
+        server.inject(idf.Fault.status(503, times=1000, path="/api/v1/data"))
+        options = {"backfill_ns": 10**9, "most_waiting": 20, "patience_s": 0.5}
+        async with Sender(client) as sender, following(viewer, shown, **options) as feed:
+            for _ in range(6):
+                await sender.send(10)
+                await sender.stream.flush()
+            await shown.until(20)
+            assert shown.numbers == list(range(40, 60))
+            stats = feed.stats
+            assert (stats.received, stats.shown, stats.dropped, stats.reasons) == (60, 20, 40, {"bound": 40})
+            reasons = [gap.reason for gap in feed.gaps]
+            assert reasons[:4] == ["too many points waited for a hole to be read back"] * 4
+            assert reasons[4].startswith("what is stored cannot be read: ")
+
+    with server.client(retries=0) as viewer:
+        asyncio.run(run(viewer))
+
+
+def test_a_server_that_is_not_there_is_an_error_at_the_start(server: idf.LocalServer, client: idf.Client) -> None:
+    async def run() -> None:
+        client.edges.me()
+        feed = Feed(client.connection, client.edges.me().uuid, select(), SeriesTable(), lambda _: {}, FeedOptions())
+        server.close()
+        with pytest.raises(ConnectFailed):
+            await feed.start()
+        await feed.close()
+
+    asyncio.run(run())
+
+
+def test_wrong_credentials_are_an_error_at_the_start(server: idf.LocalServer, client: idf.Client) -> None:
+    async def run(stranger: idf.Client) -> None:
+        feed = Feed(stranger.connection, client.edges.me().uuid, select(), SeriesTable(), lambda _: {}, FeedOptions())
+        with pytest.raises(idf.Unauthorized):
+            await feed.start()
+        await feed.close()
+
+    with idf.Client(server.url, "wrong") as stranger:
+        asyncio.run(run(stranger))
+
+
+def through_a_proxy(client: idf.Client, run: Callable[[Proxy, idf.Client], Coroutine[None, None, None]]) -> None:
+    """Let a viewer look through a network that can be cut."""
+    with Proxy(client.url) as proxy, idf.Client(proxy.url, "token") as viewer:
+        asyncio.run(run(proxy, viewer))
