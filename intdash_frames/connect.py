@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    import pandas as pd
     import requests
 
     from intdash_frames.client.basetimes import MeasurementBasetimes
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
     from intdash_frames.frames.progress import ProgressOption
     from intdash_frames.frames.query import Frames
     from intdash_frames.live.follow import Live
+    from intdash_frames.live.replay import ReplayResult
+    from intdash_frames.live.upstream import LiveUpstream
     from intdash_frames.server.faults import Fault
 
 __all__ = ["Client", "LocalServer", "default_client"]
@@ -257,6 +260,100 @@ class Client:
             reconnect=reconnect,
         )
 
+    def upstream(
+        self,
+        measurement: Any = None,
+        *,
+        edge: Any = None,
+        store: bool = True,
+        basetime: Any = None,
+        name: str = "",
+        final: bool = True,
+        reconnect: bool = True,
+    ) -> LiveUpstream:
+        """Send frames or points as live data of an edge; use it with ``with`` or ``async with``.
+
+        Parameters
+        ----------
+        measurement : str or Measurement, optional
+            Where they are stored; a new one if not given.
+        edge : str or Edge, optional
+            Whose data they are: name or UUID; the client's own edge if not given.
+        store : bool
+            False only hands them to those who follow, and keeps nothing.
+        basetime : moment with a zone, optional
+            When elapsed time 0 is, where no measurement is given. Default: the first stamp written; for elapsed times, now.
+        name : str
+            Of the new measurement.
+        final : bool
+            The measurement ends when everything is acknowledged and closed.
+        reconnect : bool
+            Make a lost connection again, and send again what the measurement does not hold of what was not acknowledged.
+
+        Returns
+        -------
+        LiveUpstream
+
+        Raises
+        ------
+        UsageError, NotFound
+            If an argument cannot work, or the server has no such edge or measurement.
+        """
+        from intdash_frames.live.upstream import upstream
+
+        return upstream(
+            self.connection,
+            measurement,
+            edge=edge,
+            store=store,
+            basetime=basetime,
+            name=name,
+            final=final,
+            reconnect=reconnect,
+        )
+
+    def replay(
+        self,
+        source: Any,
+        *,
+        edge: Any = None,
+        speed: float | Literal["max"] = 1.0,
+        measurement: Any = None,
+        store: bool = True,
+        progress: ProgressOption = "auto",
+    ) -> ReplayResult:
+        """Play a recording as live data, each point at its time; returns when everything is acknowledged.
+
+        Parameters
+        ----------
+        source : str, Measurement, Frames, DataFrame or Table
+            A measurement or its UUID, what `frames` gives, or any frame with a time axis.
+        edge : str or Edge, optional
+            Whose live data they become; the client's own edge if not given.
+        speed : float or "max"
+            2.0 is twice as fast as recorded; "max" does not wait.
+        measurement : str or Measurement, optional
+            Where they are stored; a new one if not given, with elapsed times as recorded and the first point now.
+        store : bool
+            False only hands them to those who follow, and keeps nothing.
+        progress : "auto", bool or callable
+            "auto" shows a bar where somebody looks.
+
+        Returns
+        -------
+        ReplayResult
+
+        Raises
+        ------
+        UsageError
+            If an argument cannot work; nothing is sent.
+        IntdashError
+            If the source cannot be read to the end, or something was never acknowledged.
+        """
+        from intdash_frames.live.replay import replay
+
+        return replay(self.connection, source, edge=edge, speed=speed, measurement=measurement, store=store, progress=progress)
+
     async def connect_iscp(
         self,
         flush_interval: float = 0.01,
@@ -400,6 +497,24 @@ class LocalServer:
         if edge not in self._edges:
             raise UsageError(f"edge {edge!r} is not one of this server's: {', '.join(map(repr, self._edges)) or 'it has none'}")
         return Client(self.url, self._edges[edge], **options)
+
+    def streams(self) -> pd.DataFrame:
+        """Show the live streams that are open: a row each, with the points that it carried.
+
+        Returns
+        -------
+        pandas.DataFrame
+            Columns ``connection``, ``account``, ``stream_id``, ``direction``, ``src_edge_uuid``, ``points`` and, of a downstream,
+            ``dropped`` (its reader is slow), ``withheld`` (the vendor's SDK cannot read them) and ``unconverted`` [count].
+        """
+        import dataclasses
+
+        import pandas as pd
+
+        from intdash_frames.server.stream import StreamReport
+
+        columns = [each.name for each in dataclasses.fields(StreamReport)]
+        return pd.DataFrame([dataclasses.astuple(each) for each in self._server.streams()], columns=columns)
 
     def inject(self, fault: Fault) -> None:
         """Make answers fail on purpose; see `Fault`."""

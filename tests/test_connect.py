@@ -189,6 +189,16 @@ def test_every_resource_has_its_lists_as_frames() -> None:
             assert set(framed) == set(listed) - {"limit", "page", "iterator"}
 
 
+def test_a_local_server_shows_its_streams(server: idf.LocalServer) -> None:
+    assert server.streams().empty
+    with server.client() as client, client.connect_websocket() as stream:
+        edge = client.edges.me().uuid
+        stream.open_downstreams([idf.DownstreamSpec(edge, [idf.DataFilter("float", 1)])], [print])
+        [row] = server.streams().to_dict("records")
+        assert (row["direction"], row["account"], row["src_edge_uuid"]) == ("down", edge, edge)
+        assert (row["points"], row["dropped"]) == (0, 0)
+
+
 def test_a_local_server_knows_its_edges(server: idf.LocalServer) -> None:
     assert repr(server) == f"LocalServer({server.url!r})"
     with server.client() as demo, server.client("other", tz="Asia/Tokyo") as other:

@@ -23,6 +23,7 @@ logger = logging.getLogger("intdash_frames.client")
 
 # What an iterator may be ahead of its stream; then it is not asked for more.
 MOST_POINTS, MOST_BYTES = 16384, 8 * 2**20
+LOST_PATIENCE_S: Final = 0.5
 # From here on the flush interval is not waited for.
 MANY_POINTS: Final = 1024
 
@@ -77,7 +78,8 @@ class Pump:
 
     def leave(self, timeout_s: float) -> None:
         """Wait for the iterator to end; one that does not is left to itself, and its thread ends when it gives its next unit."""
-        self._thread.join(timeout_s if not self._upstream.is_closed else 0)  # for a lost stream there is nothing to wait for
+        # What it gives to a lost stream goes nowhere, so only one that is about to end anyway is waited for.
+        self._thread.join(min(timeout_s, LOST_PATIENCE_S) if self._upstream.is_closed else timeout_s)
         if self._thread.is_alive():
             logger.warning("%r: its iterator gives nothing and does not end", self._upstream)
             self._used_up = True

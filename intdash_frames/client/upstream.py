@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
@@ -17,7 +17,7 @@ from intdash_frames.client.point_buffer import PointBuffer
 from intdash_frames.client.sections import split
 from intdash_frames.codecs.points import Points
 from intdash_frames.codecs.units import LARGEST_PAYLOAD, check_writable, write_units
-from intdash_frames.errors import ISCPConnClosedException, ResultNGException, TimedOut, UsageError
+from intdash_frames.errors import ISCPConnClosedException, LocalProtocolError, ResultNGException, TimedOut, UsageError
 from intdash_frames.model import DataPoint, UpstreamSpec
 from intdash_frames.model.kinds import member
 from intdash_frames.protocol import elements
@@ -29,7 +29,7 @@ from intdash_frames.protocol.wire import NULL_UUID
 if TYPE_CHECKING:
     from intdash_frames.client.stream import StreamConnection
 
-__all__ = ["Upstream"]
+__all__ = ["Upstream", "kept_bytes"]
 
 logger = logging.getLogger("intdash_frames.client")
 
@@ -65,6 +65,8 @@ class Upstream:
     keep_bytes : int
         What may be kept of sections that are not acknowledged, so that they can be sent again [byte]; beyond it, writing waits.
         0 keeps nothing: a section that the server refuses, or that a lost connection leaves in doubt, is not sent again.
+    on_settled : callable, optional
+        Function of what was kept of a section, and whether the server took it; called at once, before `on_ack`.
 
     Attributes
     ----------
@@ -85,10 +87,12 @@ class Upstream:
         marker_interval_s: float = 1.0,
         on_ack: Callable[[int, int], Any] | None = None,
         keep_bytes: int = 0,
+        on_settled: Callable[[Sequence[Points], bool], object] | None = None,
     ) -> None:
         self.spec, self.wire_spec, self.stream_id = spec, wire_spec(spec), -1
         self.points, self.refused = 0, list[int]()
         self._marker_interval_s, self._on_ack, self._keep_bytes = marker_interval_s, on_ack, keep_bytes
+        self._on_settled = on_settled
         self._buffer = PointBuffer(longest_ns=LONGEST_ELAPSED_NS, largest_bytes=LARGEST_PAYLOAD)
         self._connection: StreamConnection | None = None
         self._serial = 0
@@ -224,6 +228,40 @@ class Upstream:
         """Whether a connection has nothing more to do for the stream: it is closed to the end, or was given up."""
         return self._done.is_set() or self._gone
 
+    @property
+    def kept(self) -> dict[int, list[Points]]:
+        """What is kept of the sections that are not acknowledged, by serial number, in their order."""
+        return {serial: list(section.parts) for serial, section in sorted(self._sections.items())}
+
+    def keep_only(self, points: Mapping[int, Points], *, first: Points) -> None:
+        """Say, between two connections, what is still to be sent of the sections that are not acknowledged.
+
+        Parameters
+        ----------
+        points : mapping of int to Points
+            By serial number. A section without any is not sent again. The section that was open ends with what it has here, so
+            that no other points share its number.
+        first : Points
+            Sent before them, in the first of these sections, or in one of its own.
+        """
+        if self._connection is not None:
+            raise LocalProtocolError(f"{self!r} is sending; what it keeps can be replaced between two connections")
+        self._serial = max([self._serial, *(serial + 1 for serial in self._sections)])
+        parts = {serial: [given] for serial, given in sorted(points.items()) if len(given)}
+        if not parts:
+            parts, self._serial = {self._serial: []}, self._serial + 1
+        parts[min(parts)].insert(0, first)
+        self._sections = {serial: _Section(given, sum(map(kept_bytes, given)), ended=True) for serial, given in parts.items()}
+        self._kept_bytes = sum(section.size_bytes for section in self._sections.values())
+        self._changed.set()
+
+    def forget(self, most_bytes: int) -> None:
+        """Keep no more than so much [byte] of sections that were ended: the oldest are as good as acknowledged."""
+        for serial in [serial for serial, section in sorted(self._sections.items()) if section.ended]:
+            if self._kept_bytes <= most_bytes:
+                return
+            self._kept_bytes -= self._sections.pop(serial).size_bytes
+
     async def flush(self) -> None:
         """End the open section and wait until the server has taken everything.
 
@@ -315,6 +353,8 @@ class Upstream:
             self._kept_bytes -= section.size_bytes
             if not acked.ok:
                 self.refused.append(serial)
+            if self._on_settled is not None:
+                self._on_settled(section.parts, acked.ok)
         else:
             section.resends += 1
             self.end_section()
@@ -330,7 +370,7 @@ class Upstream:
         connection.session.write(self.stream_id, write_units(points, self.stream_id), len(points))
         section = self._sections.setdefault(self._serial, _Section())
         if self._keep_bytes:
-            size = int(points.offsets[-1] - points.offsets[0]) + POINT_BYTES * len(points)
+            size = kept_bytes(points)
             section.parts.append(points)
             section.size_bytes += size
             self._kept_bytes += size
@@ -427,6 +467,11 @@ class Upstream:
     def _closed_error(self) -> ISCPConnClosedException:
         self._told = True
         return ISCPConnClosedException(self._why_gone or f"upstream {self.stream_id} is closed; open another")
+
+
+def kept_bytes(points: Points) -> int:
+    """Give the size of points in columns [byte]."""
+    return int(points.offsets[-1] - points.offsets[0]) + POINT_BYTES * len(points)
 
 
 def wire_spec(spec: UpstreamSpec) -> elements.UpstreamSpec:

@@ -121,6 +121,37 @@ def _put_word(typing_context: Any, array: Any, index: Any, value: Any) -> Any:
     return types.void(array, types.int64, types.int64), generate
 
 
+BLOCK = 32
+
+
+@intrinsic
+def _copied_block(typing_context: Any, source: Any, start: Any, size: Any, out: Any, at: Any) -> Any:
+    """Copy 32 bytes if `size` is no more and both arrays have as many from there on; says whether it did.
+
+    What stands in `out` behind the `size` bytes is spoilt. A loop whose length nobody can foretell takes three times as long.
+    """
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        source, start, size, out, at = arguments
+
+        def room(array_type: Any, array: Any, index: Any) -> Any:
+            return builder.sub(context.make_array(array_type)(context, builder, array).nitems, index)
+
+        block = ir.Constant(ir.IntType(64), BLOCK)
+        fits = builder.icmp_signed("<=", size, block)
+        fits = builder.and_(fits, builder.icmp_signed(">=", room(signature.args[0], source, start), block))
+        fits = builder.and_(fits, builder.icmp_signed(">=", room(signature.args[3], out, at), block))
+        with builder.if_then(fits):
+            vector = ir.VectorType(ir.IntType(64), BLOCK // 8).as_pointer()
+            read = builder.load(builder.bitcast(_word_pointer(context, builder, signature.args[0], source, start), vector))
+            read.align = 1
+            to = builder.bitcast(_word_pointer(context, builder, signature.args[3], out, at), vector)
+            builder.store(read, to).align = 1
+        return fits
+
+    return types.boolean(source, types.int64, types.int64, out, types.int64), generate
+
+
 # --- protobuf and varint primitives -----------------------------------------------------------------------------------
 
 
@@ -137,6 +168,22 @@ def _varint(buffer, at, end):
             return value, at
         shift += 7
     return value, np.int64(-1)
+
+
+@njit(cache=True, nogil=True, inline="always")
+def _short_varint(buffer, at, end):
+    """Read a protobuf varint of at most eight bytes, where eight are there: (value, position behind it, which is behind `end`
+    if it is longer)."""
+    word = _word(buffer, at)
+    last = ~word & -0x7F7F7F7F7F7F7F80  # the top bit of each byte that is the last one of a number
+    if last == 0:
+        return word, end + 1
+    own = last ^ (last - 1)  # all bits up to the first of them
+    word &= own & 0x7F7F7F7F7F7F7F7F
+    word = (word & 0x007F007F007F007F) | ((word & 0x7F007F007F007F00) >> 1)
+    word = (word & 0x00003FFF00003FFF) | ((word & 0x3FFF00003FFF0000) >> 2)
+    word = (word & 0x000000000FFFFFFF) | ((word & 0x0FFFFFFF00000000) >> 4)
+    return word, at + (((own & 0x0101010101010101) * 0x0101010101010101) >> 56)  # the sum of ones, one a byte
 
 
 @njit(cache=True, nogil=True)
@@ -324,6 +371,26 @@ def _timestamp(buffer, at, end, seconds, nanos):
     return seconds, nanos, at
 
 
+@njit(cache=True, nogil=True, inline="always")
+def _short_field(buffer, at, stop, tag):
+    """Bounds of the field at `at` if it has this tag and fewer than 128 bytes, else an end behind `stop`."""
+    if stop - at >= 2 and _byte(buffer, at) == tag and _byte(buffer, at + 1) < 0x80:
+        return at + 2, at + 2 + _byte(buffer, at + 1)
+    return at, stop + 1
+
+
+@njit(cache=True, nogil=True, inline="always")
+def _usual_timestamp(buffer, at, stop, end):
+    """Read a Timestamp message that is seconds and nanoseconds in this order: (seconds, nanos, whether it is)."""
+    if at >= stop or stop + 8 > end or _byte(buffer, at) != 0x08:
+        return np.int64(0), np.int64(0), False
+    seconds, at = _short_varint(buffer, at + 1, end)
+    if at >= stop or _byte(buffer, at) != 0x10:
+        return np.int64(0), np.int64(0), False
+    nanos, at = _short_varint(buffer, at + 1, end)
+    return seconds, nanos, at == stop
+
+
 @njit(cache=True, nogil=True)
 def read_response_frames(buffer, at, end, row, time_ns, codes, offsets, data, state, untimed):
     """Read whole frames of a data answer into columns, from `row` on.
@@ -342,9 +409,19 @@ def read_response_frames(buffer, at, end, row, time_ns, codes, offsets, data, st
         if length > end - at - 8:
             return row, at, DONE
         here, stop = at + 8, at + 8 + length
-        seconds = nanos = np.int64(0)
-        timed = False
-        kind = kind_end = name = name_end = payload = payload_end = uuid = uuid_end = np.int64(0)
+        # Nearly every frame has all five fields, short and in order: to read it so takes a third less time.
+        time, time_end = _short_field(buffer, here, stop, 0x0A)
+        kind, kind_end = _short_field(buffer, time_end, stop, 0x12)
+        name, name_end = _short_field(buffer, kind_end, stop, 0x1A)
+        payload, payload_end = _short_field(buffer, name_end, stop, 0x22)
+        uuid, uuid_end = _short_field(buffer, payload_end, stop, 0x2A)
+        seconds, nanos, timed = _usual_timestamp(buffer, time, time_end, end)
+        if timed and uuid_end == stop:
+            here = stop
+        else:
+            seconds = nanos = np.int64(0)
+            timed = False
+            kind = kind_end = name = name_end = payload = payload_end = uuid = uuid_end = np.int64(0)
         while here < stop:
             number, wire_type, start, past = _field(buffer, here, stop)
             if number < 0:
@@ -405,7 +482,9 @@ def read_response_frames(buffer, at, end, row, time_ns, codes, offsets, data, st
             untimed[0] += 1
         time_ns[row] = seconds * NS + nanos
         codes[row] = code
-        filled = _copy(buffer, payload, payload_end, data, filled)
+        if not _copied_block(buffer, payload, payload_end - payload, data, filled):
+            _copy(buffer, payload, payload_end, data, filled)
+        filled += payload_end - payload
         row += 1
         offsets[row] = filled
         at = stop
@@ -434,12 +513,17 @@ def write_response_frames(time_ns, codes, offsets, data, heads, head_bounds, tai
             at = _put_varint(out, at + 1, nanos)
         out[frame + 8] = 0x0A
         out[frame + 9] = at - frame - 10  # 17 at most: one byte
-        at = _copy(heads, head_bounds[code], head_bounds[code + 1], out, at)
-        start, stop = offsets[row], offsets[row + 1]
+        start, stop = np.int64(head_bounds[code]), np.int64(head_bounds[code + 1])
+        if not _copied_block(heads, start, stop - start, out, at):
+            _copy(heads, start, stop, out, at)
+        at += stop - start
+        start, stop = np.int64(offsets[row]), np.int64(offsets[row + 1])
         if stop > start:
             out[at] = 0x22
             at = _put_varint(out, at + 1, stop - start)
-            at = _copy(data, start, stop, out, at)
+            if not _copied_block(data, start, stop - start, out, at):
+                _copy(data, start, stop, out, at)
+            at += stop - start
         at = _copy(tails, tail_bounds[code], tail_bounds[code + 1], out, at)
         _put_word(out, frame, at - frame - 8)
     return at
@@ -577,7 +661,9 @@ def write_store_points(elapsed_ns, codes, channels, data_types, offsets, data, o
         if size != 0:
             out[at] = 0x22
             at = _put_varint(out, at + 1, size)
-            at = _copy(data, start, stop, out, at)
+            if not _copied_block(data, start, size, out, at):
+                _copy(data, start, stop, out, at)
+            at += size
         if size < 90:
             out[length_at] = at - length_at - 1
     return at
@@ -863,7 +949,10 @@ def gather_tails(data, offsets, rows, starts, marks, head_size, out, out_offsets
     out_offsets[0] = 0
     for i in range(len(rows)):
         if marks[i] != UNDECODABLE:
-            filled = _copy(data, starts[i] + head_size, offsets[rows[i] + 1], out, filled)
+            start, stop = starts[i] + head_size, np.int64(offsets[rows[i] + 1])
+            if not _copied_block(data, start, stop - start, out, filled):
+                _copy(data, start, stop, out, filled)
+            filled += stop - start
         out_offsets[i + 1] = filled
     return filled
 
@@ -886,9 +975,14 @@ def join_payloads(
                 name, name_end = name_bounds[codes[row]], name_bounds[codes[row] + 1]
                 out[filled] = name_end - name
                 filled = _copy(names, name, name_end, out, filled + 1)
-            filled = _copy(heads, row * head_size, (row + 1) * head_size, out, filled)
+            if not _copied_block(heads, row * head_size, head_size, out, filled):
+                _copy(heads, row * head_size, (row + 1) * head_size, out, filled)
+            filled += head_size
             if len(tail_offsets) > 0:
-                filled = _copy(tails, tail_offsets[row], tail_offsets[row + 1], out, filled)
+                start, stop = np.int64(tail_offsets[row]), np.int64(tail_offsets[row + 1])
+                if not _copied_block(tails, start, stop - start, out, filled):
+                    _copy(tails, start, stop, out, filled)
+                filled += stop - start
         out_offsets[row + 1] = filled
     return filled
 

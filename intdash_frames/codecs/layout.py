@@ -16,7 +16,7 @@ from intdash_frames.codecs import kernels
 from intdash_frames.errors import PayloadError
 from intdash_frames.model import DataType
 
-__all__ = ["INSTANT", "Decoded", "Field", "IdRule", "Layout", "Run", "Tail", "Values"]
+__all__ = ["INSTANT", "Decoded", "Field", "Heads", "IdRule", "Layout", "Run", "Tail", "Values"]
 
 MAX_NAME_BYTES = 255  # one length byte stands before an inner id (protocol 6.6)
 
@@ -157,6 +157,24 @@ class Run(NamedTuple):
     codes: NDArray[np.int32]
 
 
+class Heads(NamedTuple):
+    """The fixed fields of the payloads of a run, and where they stand.
+
+    Attributes
+    ----------
+    records : ndarray of `Layout.head_dtype`, shape (n,)
+        Zeros where a payload is undecodable.
+    marks : ndarray of uint8, shape (n,)
+        `kernels.CANONICAL`, `kernels.READABLE` or `kernels.UNDECODABLE`.
+    starts : ndarray of int64, shape (n,)
+        Position of each head in the data of the run.
+    """
+
+    records: NDArray[Any]
+    marks: NDArray[np.uint8]
+    starts: NDArray[np.int64]
+
+
 @dataclass(frozen=True, slots=True)
 class Decoded:
     """Typed columns of the payloads of one data type.
@@ -279,27 +297,93 @@ class Layout:
             Numbers without nulls are numpy arrays that may be written, all else is Arrow.
         """
         bounds = np.cumsum([0, *(len(run.rows) for run in runs)]).tolist()
-        size, exact, named = self.head_dtype.itemsize, self.tail is Tail.NOTHING, self.id_rule is IdRule.NAME
+        size = self.head_dtype.itemsize
         heads, marks = np.empty(bounds[-1] * size, np.uint8), np.empty(bounds[-1], np.uint8)
         tails = []
         for run, at, end in zip(runs, bounds, bounds[1:], strict=False):
             starts, own = np.empty(end - at, np.int64), marks[at:end]
-            tail_bytes = kernels.locate_heads(
-                run.data, run.offsets, run.rows, run.codes, named, names.data, names.offsets, size, exact, starts, own
-            )
-            if self.tail is Tail.TEXT:
-                kernels.find_undecodable_text(run.data, run.offsets, run.rows, starts, size, own)
+            tail_bytes = self._locate(run, names, starts, own)
             kernels.gather_heads(run.data, starts, own, size, heads[at * size : end * size])
             if self.tail is not Tail.NOTHING:
-                tail, tail_offsets = np.empty(tail_bytes, np.uint8), np.empty(end - at + 1, np.int32)
-                used = kernels.gather_tails(run.data, run.offsets, run.rows, starts, own, size, tail, tail_offsets)
-                valid = own != kernels.UNDECODABLE if own.any() else None
-                tails.append(Values(tail[:used], tail_offsets).to_arrow(self.schema.field(self.tail_name).type, valid))
-        records: NDArray[Any] = heads.view(self.head_dtype) if size else np.empty(0)
+                tails.append(self._tail(run, starts, own, tail_bytes))
+        return self._decoded(runs, self._records(heads, marks), marks, tails)
+
+    def read_heads(self, run: Run, names: Values) -> Heads:
+        """Do the part of decoding that needs the ids of the series; `to_columns` does the rest, now or later.
+
+        Parameters
+        ----------
+        run : Run
+        names : Values
+            Data id of every series in UTF-8.
+
+        Returns
+        -------
+        Heads
+        """
+        size, count = self.head_dtype.itemsize, len(run.rows)
+        heads, marks, starts = np.empty(count * size, np.uint8), np.empty(count, np.uint8), np.empty(count, np.int64)
+        self._locate(run, names, starts, marks)
+        kernels.gather_heads(run.data, starts, marks, size, heads)
+        return Heads(self._records(heads, marks), marks, starts)
+
+    def to_columns(self, payloads: Sequence[Values], heads: Sequence[Heads]) -> Decoded:
+        """Give payloads whose heads have been read the columns that `decode_runs` gives them.
+
+        Parameters
+        ----------
+        payloads : sequence of Values
+            Columns may be over the same memory.
+        heads : sequence of Heads
+            Of the payloads of each, all in order.
+
+        Returns
+        -------
+        Decoded
+        """
+        size, is_tail = self.head_dtype.itemsize, self.id_rule is not IdRule.NAME and not self.head
+        runs = [Run(each.data, each.offsets, np.arange(len(each)), np.empty(0, np.int32)) for each in payloads]
+        tails = []
+        for run, whole, (_, marks, starts) in zip(runs, payloads, heads, strict=True):
+            if self.tail is Tail.NOTHING:
+                break
+            if is_tail and not marks.any():
+                tails.append(whole.to_arrow(self.schema.field(self.tail_name).type))
+            else:
+                tail_bytes = int((run.offsets[1:] - starts - size).sum(where=marks != kernels.UNDECODABLE))
+                tails.append(self._tail(run, starts, marks, tail_bytes))
+        records = np.concatenate([np.empty(0, self.head_dtype), *(each.records for each in heads)])
+        return self._decoded(runs, records, np.concatenate([np.empty(0, np.uint8), *(each.marks for each in heads)]), tails)
+
+    def _locate(self, run: Run, names: Values, starts: NDArray[np.int64], marks: NDArray[np.uint8]) -> int:
+        """Find the heads and mark the payloads that do not fit; gives the bytes that follow the heads."""
+        size, exact, named = self.head_dtype.itemsize, self.tail is Tail.NOTHING, self.id_rule is IdRule.NAME
+        tail_bytes: int = kernels.locate_heads(
+            run.data, run.offsets, run.rows, run.codes, named, names.data, names.offsets, size, exact, starts, marks
+        )
+        if self.tail is Tail.TEXT:
+            kernels.find_undecodable_text(run.data, run.offsets, run.rows, starts, size, marks)
+        return tail_bytes
+
+    def _tail(self, run: Run, starts: NDArray[np.int64], marks: NDArray[np.uint8], tail_bytes: int) -> pa.Array:
+        """What follows the heads of a run, as a column."""
+        data, offsets = np.empty(tail_bytes, np.uint8), np.empty(len(starts) + 1, np.int32)
+        used = kernels.gather_tails(run.data, run.offsets, run.rows, starts, marks, self.head_dtype.itemsize, data, offsets)
+        valid = marks != kernels.UNDECODABLE if marks.any() else None
+        return Values(data[:used], offsets).to_arrow(self.schema.field(self.tail_name).type, valid)
+
+    def _records(self, heads: NDArray[np.uint8], marks: NDArray[np.uint8]) -> NDArray[Any]:
+        """Give heads as records; those with a field that cannot be so become undecodable."""
+        records: NDArray[Any] = heads.view(self.head_dtype) if self.head_dtype.itemsize else np.empty(len(marks), self.head_dtype)
         for field in self.head:
             allowed = field.valid(records[field.name])
             if allowed is not None:
                 marks[~allowed] = kernels.UNDECODABLE
+        return records
+
+    def _decoded(
+        self, runs: Sequence[Run], records: NDArray[Any], marks: NDArray[np.uint8], tails: Sequence[pa.Array]
+    ) -> Decoded:
         odd = bool(marks.any())
         absent = marks == kernels.UNDECODABLE if odd else None
         undecodable = int(absent.sum()) if absent is not None else 0
@@ -308,11 +392,10 @@ class Layout:
         }
         if self.tail is not Tail.NOTHING:
             columns[self.tail_name] = pa.chunked_array(tails, self.schema.field(self.tail_name).type)
-        kept = (
-            [_kept(run, marks[at:end]) for run, at, end in zip(runs, bounds, bounds[1:], strict=False)]
-            if odd
-            else [pa.nulls(bounds[-1], pa.binary())]
-        )
+        kept = [pa.nulls(len(marks), pa.binary())]
+        if odd:
+            bounds = np.cumsum([0, *(len(run.rows) for run in runs)]).tolist()
+            kept = [_kept(run, marks[at:end]) for run, at, end in zip(runs, bounds, bounds[1:], strict=False)]
         return Decoded(columns, pa.chunked_array(kept, pa.binary()), undecodable)
 
     def encode(

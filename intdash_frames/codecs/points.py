@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -135,10 +136,9 @@ def series_of_wire_id(measurement_uuid: str, type_text: str, wire_id: str) -> Se
     return Series(measurement_uuid, number, channel, rest if channel is not None else wire_id, type_text)
 
 
-# The joined piece, then columns of time, code and offset, then payloads.
-_Room = tuple[NDArray[np.uint8], NDArray[np.int64], NDArray[np.int32], NDArray[np.int32], NDArray[np.uint8]]
+# Columns of time, code and offset, then payloads.
+_Room = tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.int32], NDArray[np.uint8]]
 _NO_ROOM: _Room = (
-    np.empty(0, np.uint8),
     np.empty(0, np.int64),
     np.empty(0, np.int32),
     np.empty(0, np.int32),
@@ -198,40 +198,50 @@ class ResponseReader:
         if self._held_bytes < self._needed_bytes:  # to join a large frame anew for every piece of it would take quadratic time
             self._held.append(buffer.copy())
             return None
-        end = _bounded(self._held_bytes)
-        joined, time_ns, codes, offsets, data = self._room(end)
-        if self._held:
-            buffer = np.concatenate([*self._held, buffer], out=joined[:end])
-        buffer.setflags(write=False)  # numba would compile the reader anew for memory that may be written
+        time_ns, codes, offsets, data = self._room(_bounded(self._held_bytes))
         offsets[0] = 0
-        rows = at = 0
-        while True:
-            rows, at, status = kernels.read_response_frames(
-                buffer, at, end, rows, time_ns, codes, offsets, data, self._interner.state, self._untimed
-            )
-            if status != kernels.NEED_SPACE:
-                break
-            self._interner.grow(end)
-        if status != kernels.DONE:
-            raise RemoteProtocolError(f"the data answer is corrupt at byte {self.position + at}: {_REASONS[status]}")
-        self.position += at
-        self._held, self._held_bytes = [buffer[at:].copy()], end - at
-        self._needed_bytes = 8 + int(buffer[at : at + 8].view("<u8")[0]) if end - at >= 8 else 8
+        rows = 0
+        for run in self._runs(buffer):
+            run.setflags(write=False)  # numba would compile the reader anew for memory that may be written
+            at = 0
+            while True:
+                rows, at, status = kernels.read_response_frames(
+                    run, at, len(run), rows, time_ns, codes, offsets, data, self._interner.state, self._untimed
+                )
+                if status != kernels.NEED_SPACE:
+                    break
+                self._interner.grow(len(run))
+            if status != kernels.DONE:
+                raise RemoteProtocolError(f"the data answer is corrupt at byte {self.position + at}: {_REASONS[status]}")
+            self.position += at
+        self._held, self._held_bytes = [run[at:].copy()], len(run) - at
+        self._needed_bytes = 8 + int(run[at : at + 8].view("<u8")[0]) if len(run) - at >= 8 else 8
         if rows == 0:
             return None
         self._name_series()
-        series = np.asarray(self._codes, np.int32)[codes[:rows]]
+        series = np.asarray(self._codes, np.int32).take(codes[:rows])
         return Points(time_ns[:rows].copy(), series, data[: offsets[rows]].copy(), offsets[: rows + 1].copy(), self.keys)
+
+    def _runs(self, buffer: NDArray[np.uint8]) -> list[NDArray[np.uint8]]:
+        """Complete the frame that is held, and give what follows it as it came: only the one frame is copied."""
+        held_bytes, needed_bytes = self._held_bytes - len(buffer), self._needed_bytes
+        if not held_bytes:
+            return [buffer]
+        if held_bytes < 8:
+            needed_bytes = 8 + int(np.concatenate([*self._held, buffer[:8]])[:8].view("<u8")[0])
+        split = needed_bytes - held_bytes
+        if split > len(buffer):
+            return [np.concatenate([*self._held, buffer])]
+        return [np.concatenate([*self._held, buffer[:split]]), buffer[split:]]
 
     def _room(self, size: int) -> _Room:
         """Working memory for pieces of up to `size` bytes, kept from piece to piece: fresh memory costs a fault a page."""
-        if len(self._kept_room[0]) >= size:
+        if len(self._kept_room[-1]) >= size:
             return self._kept_room
         is_kept = size <= LARGEST_KEPT_ROOM
         size += size // 4 if is_kept else 0  # what is left of the last piece comes on top of the next
         # A frame has at least 8 bytes. Pages of these arrays that are never written cost nothing.
         room = (
-            np.empty(size, np.uint8),
             np.empty(size // 8, np.int64),
             np.empty(size // 8, np.int32),
             np.empty(size // 8 + 1, np.int32),
@@ -285,8 +295,8 @@ def response_frames(points: Points) -> memoryview:
     memoryview
         Whole frames, one a point.
     """
-    heads = Values.of([_text_field(0x12, key.type_text) + _text_field(0x1A, _wire_id(key)) for key in points.keys])
-    tails = Values.of([_text_field(0x2A, key.measurement_uuid) for key in points.keys])
+    ends = [_frame_ends(key) for key in points.keys]
+    heads, tails = Values.of([head for head, _ in ends]), Values.of([tail for _, tail in ends])
     longest = int(np.diff(heads.offsets).max(initial=0) + np.diff(tails.offsets).max(initial=0))
     out = np.empty(len(points.data) + len(points) * (longest + 39), np.uint8)
     used = kernels.write_response_frames(
@@ -295,8 +305,11 @@ def response_frames(points: Points) -> memoryview:
     return memoryview(out[:used])  # type: ignore[arg-type]
 
 
-def _wire_id(key: Series) -> str:
-    return key.data_id if key.channel is None else f"{key.channel}/{key.data_id}"
+@functools.lru_cache(maxsize=4096)  # an answer is written in many parts, and their frames are those of a few series
+def _frame_ends(key: Series) -> tuple[bytes, bytes]:
+    """What stands before the payload of every point of a series, and behind it: fields 2 and 3, and field 5."""
+    wire_id = key.data_id if key.channel is None else f"{key.channel}/{key.data_id}"
+    return _text_field(0x12, key.type_text) + _text_field(0x1A, wire_id), _text_field(0x2A, key.measurement_uuid)
 
 
 def _text_field(tag: int, text: str) -> bytes:
@@ -456,9 +469,8 @@ def check_storable(points: Points) -> None:
     ------
     LocalProtocolError
     """
-    negative = np.flatnonzero(points.time_ns < 0)
-    if len(negative):
-        row = int(negative[0])
+    if points.time_ns.min(initial=0) < 0:
+        row = int(np.argmax(points.time_ns < 0))
         raise LocalProtocolError(
             f"point {row} has elapsed time {points.time_ns[row]} ns; expected 0 or more: "
             "choose a base time that is not after the first point"

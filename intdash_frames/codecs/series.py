@@ -152,5 +152,6 @@ class Interner:
     def key(self, code: int) -> tuple[int, bytes, bytes, bytes]:
         """Give the raw key of a code: tag and three byte strings."""
         _, tags, _, bounds, arena, _ = self.state
-        at = bounds[code]
-        return (int(tags[code]), *(arena[at[i] : at[i + 1]].tobytes() for i in range(3)))  # type: ignore[return-value]
+        start, second, third, stop = bounds[code].tolist()
+        raw = arena[start:stop].tobytes()
+        return int(tags[code]), raw[: second - start], raw[second - start : third - start], raw[third - start :]

@@ -157,7 +157,7 @@ def _typed_points(sheet: Sheet, keys: SeriesTable, which: tuple[int, Layout]) ->
     kept = columns.get("payload") if "payload" not in layout.schema.names else None
     stored = np.ones(len(sheet), np.bool_)
     for name in layout.schema.names:
-        if name in columns:
+        if name in columns and columns[name].null_count:
             stored &= columns[name].is_valid().to_numpy(zero_copy_only=False)
     if kept is not None:
         stored |= kept.is_valid().to_numpy(zero_copy_only=False)

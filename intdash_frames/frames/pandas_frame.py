@@ -72,7 +72,7 @@ def _id_column(each: Typed, occurring: Sequence[int], of: Callable[[Series], Any
     for code in occurring:
         value = of(each.keys[code])
         by_series[code] = -1 if value is None else numbers.setdefault(value, len(numbers))
-    return pd.Categorical.from_codes(by_series[each.series], dtype=_category(tuple(numbers), dtype), validate=False)
+    return pd.Categorical.from_codes(by_series.take(each.series), dtype=_category(tuple(numbers), dtype), validate=False)
 
 
 @functools.lru_cache(maxsize=256)

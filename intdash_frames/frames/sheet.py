@@ -98,8 +98,9 @@ def _pandas_sheet(frame: pd.DataFrame | pd.Series) -> Sheet:
     names = [str(name) for name in frame.columns]
     if len(set(names)) != len(names):
         raise UsageError(f"columns are named twice: {sorted({name for name in names if names.count(name) > 1})}")
-    columns = {name: _pandas_column(name, frame.iloc[:, position]) for position, name in enumerate(names)}
-    as_nan = frozenset(name for position, name in enumerate(names) if isinstance(frame.dtypes.iloc[position], np.dtype))
+    given = dict(zip(names, (column for _, column in frame.items()), strict=True))
+    columns = {name: _pandas_column(name, column) for name, column in given.items()}
+    as_nan = frozenset(name for name, column in given.items() if isinstance(column.dtype, np.dtype))
     return Sheet(np.asarray(stamps), elapsed, columns, frame.attrs.get(ATTRIBUTE, {}), as_nan)
 
 
@@ -108,6 +109,10 @@ def _pandas_column(name: str, column: pd.Series) -> pa.Array:
     try:
         if isinstance(column.dtype, np.dtype) and column.dtype.kind != "O":
             array = pa.array(column.to_numpy())  # a NaN stays one here; whether it means "missing" is for the shape to say
+        elif isinstance(values, pd.Categorical):
+            absent = values.codes < 0  # to say so only where it is so is several times faster than Arrow's own way
+            codes = pa.array(values.codes, mask=absent if absent.any() else None)
+            array = pa.DictionaryArray.from_arrays(codes, pa.array(values.categories, from_pandas=True), ordered=values.ordered)
         else:
             array = pa.array(values, from_pandas=True)
     except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError) as exc:

@@ -13,14 +13,14 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from intdash_frames.codecs import kernels
-from intdash_frames.codecs.layout import Run, Values
+from intdash_frames.codecs.layout import Decoded, Run, Values
 from intdash_frames.codecs.points import Points
 from intdash_frames.codecs.series import SeriesTable
 from intdash_frames.codecs.table import SENSORS, layout_of
 from intdash_frames.frames.envelope import ENVELOPE, coded, shared
 from intdash_frames.model import DataType
 
-__all__ = ["IDS", "SENSOR_FIELDS", "Typed", "typed", "typed_groups"]
+__all__ = ["IDS", "SENSOR_FIELDS", "Typed", "of_decoded", "typed", "typed_groups"]
 
 IDS = ("measurement_uuid", "channel", "data_id")
 UNITS = {field: sensor.unit for sensor in SENSORS.values() for field in sensor.fields}
@@ -159,13 +159,20 @@ def _decoded(parts: Sequence[Points], rows: Sequence[NDArray[np.int64]], keys: S
     names = Values.of([key.data_id.encode() for key in keys])
     runs = [Run(part.data, part.offsets, own, part.series) for part, own in zip(parts, rows, strict=True)]
     decoded = layout_of(data_type).decode_runs(runs, names)
+    time_ns = np.concatenate([np.empty(0, np.int64), *(part.time_ns[own] for part, own in zip(parts, rows, strict=True))])
+    series = np.concatenate([np.empty(0, np.int32), *(part.series[own] for part, own in zip(parts, rows, strict=True))])
+    return of_decoded(decoded, data_type, keys, time_ns, series)
+
+
+def of_decoded(
+    decoded: Decoded, data_type: int | None, keys: SeriesTable, time_ns: NDArray[np.int64], series: NDArray[np.int32]
+) -> Typed:
+    """Put times and series beside decoded payloads; known sensors get their physical values."""
     columns = decoded.columns
     if "payload" not in columns and decoded.payload.null_count < len(decoded.payload):
         columns["payload"] = decoded.payload
     if data_type == DataType.general_sensor:
         columns |= _sensor_fields(columns)
-    time_ns = np.concatenate([np.empty(0, np.int64), *(part.time_ns[own] for part, own in zip(parts, rows, strict=True))])
-    series = np.concatenate([np.empty(0, np.int32), *(part.series[own] for part, own in zip(parts, rows, strict=True))])
     return Typed(data_type, keys, time_ns, series, columns, decoded.undecodable)
 
 

@@ -23,8 +23,11 @@ from intdash_frames.model import DataType
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["METHODS", "Axis", "NumericColumn", "numeric_columns", "read_axis", "wide"]
+__all__ = ["METHODS", "NUMERIC", "Axis", "NumericColumn", "numeric_columns", "read_axis", "wide"]
 
+# Data types whose value is a number, and all that have numbers.
+VALUES = frozenset({DataType.float, DataType.int})
+NUMERIC = VALUES | {DataType.general_sensor}
 METHODS = ("last", "nearest", "mean", "interpolate")
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kKMGT]?)(i?)B?")
 
@@ -69,7 +72,7 @@ def numeric_columns(signals: Sequence[tuple[Series, pa.Table]]) -> list[NumericC
     """
     columns = []
     for key, table in signals:
-        is_number = key.data_type in (DataType.float, DataType.int)
+        is_number = key.data_type in VALUES
         for name in table.column_names:
             if not (name == "value" and is_number) and name not in SENSOR_FIELDS:
                 continue

@@ -38,8 +38,11 @@ def interleaved(pieces: Sequence[Points], series: NDArray[np.int32], kinds: NDAr
     kernels.group_rows(kinds, series, bounds, by_kind)
     places = np.empty(len(series), np.int64)  # among the points of all pieces
     places[by_kind] = np.arange(len(series))
+    if sum(int(piece.offsets[-1]) - int(piece.offsets[0]) for piece in pieces) <= buffer.MOST_PIECE_BYTES:
+        yield Points.concat(pieces).take(places)
+        return
     starts = np.cumsum([0, *map(len, pieces)])
-    ends = np.cumsum(np.concatenate([np.empty(0, np.int64), *(np.diff(piece.offsets) for piece in pieces)])[places])
+    ends = np.cumsum(np.concatenate([np.diff(piece.offsets).astype(np.int64) for piece in pieces])[places])
     start = 0
     while start < len(series):
         begin = int(ends[start - 1]) if start else 0

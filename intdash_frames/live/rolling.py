@@ -123,7 +123,7 @@ class RollingFrame:
         self._meta, self._tz, self._data_type = meta, timebase.zone(tz), data_type
         self._lock = threading.Lock()
         self._counts = Counts()
-        self._newest_ns: int | None = None
+        self._newest_ns = int(INT64.min)
         # Each point is in two rings: in one for its kind, with what is decoded of it, and in that which says the order of all.
         self._most = self._max_points + MOST_AT_ONCE
         self._order, self._kinds = Ring(self._most), dict[Kind, Ring]()
@@ -174,10 +174,10 @@ class RollingFrame:
     def _take_in(self, points: Points, limit_ns: int) -> None:
         fate = _judge(points.time_ns, self._newest_ns, self._window_ns, limit_ns)
         kept = points if fate.kept is None else points.take(np.flatnonzero(fate.kept))
-        self._newest_ns = fate.newest_ns
         self._learn_series()
         decoded = list(self._decode(kept))
         with self._lock:
+            self._newest_ns = fate.newest_ns
             self._order.append(kept)
             for ring, rows, columns in decoded:
                 ring.append(kept, rows, **columns)
@@ -223,8 +223,6 @@ class RollingFrame:
 
     def _evict(self) -> int:
         """Take away what is out of bounds; gives how many."""
-        if self._newest_ns is None:
-            return 0
         oldest_ns = max(self._newest_ns - self._window_ns, INT64.min)
         count = max(self._order.count_before(oldest_ns), len(self._order) - self._max_points)
         if count <= 0:
@@ -388,20 +386,20 @@ class _Fate:
     """Which of the points that come are taken in, None for all, and the newest then."""
 
     kept: NDArray[np.bool_] | None
-    newest_ns: int | None
+    newest_ns: int
     late: int = 0
     ahead: int = 0
     out_of_order: int = 0
 
 
-def _judge(time_ns: NDArray[np.int64], newest_ns: int | None, window_ns: int, limit_ns: int) -> _Fate:
+def _judge(time_ns: NDArray[np.int64], newest_ns: int, window_ns: int, limit_ns: int) -> _Fate:
     """Judge points one after the other, each by the newest before it."""
-    ascending = (time_ns[1:] >= time_ns[:-1]).all() and (newest_ns is None or time_ns[0] >= newest_ns)
+    ascending = time_ns[0] >= newest_ns and (time_ns[1:] >= time_ns[:-1]).all()
     if ascending and time_ns[-1] <= limit_ns:
         return _Fate(None, int(time_ns[-1]))
     near = time_ns <= limit_ns
     newest = np.empty(len(time_ns) + 1, np.int64)
-    newest[0], newest[1:] = INT64.min if newest_ns is None else newest_ns, np.where(near, time_ns, INT64.min)
+    newest[0], newest[1:] = newest_ns, np.where(near, time_ns, INT64.min)
     np.maximum.accumulate(newest, out=newest)
     behind = near & (time_ns < newest[:-1])
     # How far two int64 are apart may be beyond int64, but not beyond uint64.
@@ -409,7 +407,7 @@ def _judge(time_ns: NDArray[np.int64], newest_ns: int | None, window_ns: int, li
     kept = near & ~late
     return _Fate(
         kept,
-        int(newest[-1]) if kept.any() else newest_ns,
+        int(newest[-1]),
         int(late.sum()),
         len(near) - int(near.sum()),
         int((behind & ~late).sum()),

@@ -20,8 +20,9 @@ from intdash_frames.errors import UsageError
 from intdash_frames.server.accounts import Accounts
 from intdash_frames.server.asgi import AnyPrefix, Rest
 from intdash_frames.server.faults import TRANSPORT, Fault, Faults
+from intdash_frames.server.sockets import Sockets
 from intdash_frames.server.store import Store
-from intdash_frames.server.stream import StreamReport, Streams
+from intdash_frames.server.stream import StreamReport
 
 __all__ = ["Server", "serve"]
 
@@ -61,17 +62,17 @@ class _Socket(WebSocketsSansIOProtocol):
 class _Uvicorn(uvicorn.Server):
     """Says when it answers, and leaves no connection behind."""
 
-    def __init__(self, config: uvicorn.Config, streams: Streams) -> None:
+    def __init__(self, config: uvicorn.Config, sockets: Sockets) -> None:
         super().__init__(config)
         self.answers = threading.Event()
-        self._streams = streams
+        self._sockets = sockets
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         self.answers.set()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        await self._streams.close()
+        await self._sockets.close()
         await super().shutdown(sockets)
         # A peer that does not read would keep what is left of its answer, and so the connection, for ever.
         for connection in list(self.server_state.connections):
@@ -97,8 +98,8 @@ class Server:
         listener = _listen(host, port)
         self.port: int = listener.getsockname()[1]
         self.url = f"http://{f'[{host}]' if ':' in host else host}:{self.port}"
-        self._streams = Streams(store, accounts, self._pool)
-        self._faults = Faults(Rest(store, accounts, self._pool, self._streams).app)
+        self._sockets = Sockets(store, accounts, self._pool)
+        self._faults = Faults(Rest(store, accounts, self._pool, self._sockets).app)
         self._uvicorn = _Uvicorn(
             uvicorn.Config(
                 AnyPrefix(self._faults),
@@ -118,7 +119,7 @@ class Server:
                 timeout_keep_alive=KEEP_ALIVE_S,
                 timeout_graceful_shutdown=GRACE_S,
             ),
-            self._streams,
+            self._sockets,
         )
         self._thread = threading.Thread(target=self._serve, args=(listener,), name="intdash-frames-server", daemon=True)
         self._thread.start()
@@ -139,7 +140,7 @@ class Server:
 
     def streams(self) -> list[StreamReport]:
         """The streams that are open, with what they carried and what they missed."""
-        return self._streams.report()
+        return self._sockets.report()
 
     def close(self) -> None:
         """Stop within about a second, and close the data file. Calling it again does nothing."""

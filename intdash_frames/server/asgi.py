@@ -69,11 +69,11 @@ class Rest:
     accounts : Accounts
     pool : ThreadPoolExecutor
         Where handlers run: whatever touches the database or a large body.
-    streams : ASGI application
+    sockets : ASGI application
         Takes the sockets of the streams.
     """
 
-    def __init__(self, store: Store, accounts: Accounts, pool: ThreadPoolExecutor, streams: ASGIApp) -> None:
+    def __init__(self, store: Store, accounts: Accounts, pool: ThreadPoolExecutor, sockets: ASGIApp) -> None:
         self._store, self._accounts, self._pool = store, accounts, pool
         # Fixed words before placeholders: /measurements/data is not a measurement called "data".
         rows = sorted(HANDLERS, key=lambda row: [part.startswith("{") for part in row[0].path.split("/")])
@@ -83,7 +83,7 @@ class Rest:
                     Route(endpoint.path, self._endpoint(endpoint, handler), methods=[endpoint.method])
                     for endpoint, handler in rows
                 ),
-                WebSocketRoute(STREAM_PATH, streams),
+                WebSocketRoute(STREAM_PATH, sockets),
                 WebSocketRoute("/{path:path}", _no_such_socket),
             ],
             exception_handlers={Refused: _refused, HTTPException: _no_such_call},

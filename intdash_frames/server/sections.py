@@ -94,7 +94,7 @@ class Sections:
         if measurement_uuid is None:
             return
         section.parts.append(points)
-        section.size += points.data.nbytes + POINT_BYTES * len(points)
+        section.size += int(points.offsets[-1] - points.offsets[0]) + POINT_BYTES * len(points)
         if section.size >= PART_BYTES:
             self._hand_on(stream_id, None)
 
@@ -110,11 +110,6 @@ class Sections:
         section.begun = True  # a fault waits for a section that is to be acknowledged
         self._hand_on(stream_id, None)
         del self._open[stream_id]
-
-    def close_all(self) -> None:
-        """`close` every stream."""
-        for stream_id in list(self._open):
-            self.close(stream_id)
 
     async def drained(self) -> None:
         """Wait until everything handed on is kept and acknowledged."""

@@ -1,9 +1,9 @@
 """Real-time streams: the server's side of iSCP v1 over WebSocket, one `Connection` for each socket.
 
 `protocol.ServerSession` knows what an element means, `hub` who gets which points, `sections` what is kept and acknowledged,
-`outbox` what is sent. What is left here is the socket: who may open it, the order in which things happen, how it ends.
+`outbox` what is sent. What is left here is the order in which things happen, and how it ends.
 
-Source: protocol 1.2, 5 and appendix B.
+Source: protocol 5 and appendix B.
 """
 
 from __future__ import annotations
@@ -33,15 +33,11 @@ from intdash_frames.protocol.elements import (
     DataFilter,
     DownstreamSpec,
     MeasurementIDRequest,
-    Unit,
     UpstreamSpec,
 )
-from intdash_frames.protocol.framing import write_elements
 from intdash_frames.protocol.server_session import Asked, SectionEnded, ServerSession
 from intdash_frames.protocol.session import Stream
 from intdash_frames.server import catalogue
-from intdash_frames.server.accounts import Accounts
-from intdash_frames.server.asgi import refusal
 from intdash_frames.server.definitions import signals_with_labels
 from intdash_frames.server.faults import REFUSES_SECTION, TRANSPORT
 from intdash_frames.server.hub import Hub, Route, Selection, Subscriber, Upstream, labels_of
@@ -50,7 +46,7 @@ from intdash_frames.server.parcels import REFERENCE_AGENT, Packed, pack
 from intdash_frames.server.sections import Sections
 from intdash_frames.server.store import Refused, Store
 
-__all__ = ["StreamReport", "Streams"]
+__all__ = ["GRACE_S", "Connection", "Shared", "StreamReport"]
 
 logger = logging.getLogger("intdash_frames.server")
 
@@ -104,50 +100,25 @@ class StreamReport:
     unconverted: int = 0
 
 
-class Streams:
-    """ASGI application for the one path of the streams.
+class Shared:
+    """What all connections share.
 
     Parameters
     ----------
     store : Store
-    accounts : Accounts
     pool : ThreadPoolExecutor
         Where the database and large messages are worked on.
+
+    Attributes
+    ----------
+    hub : Hub
     """
 
-    def __init__(self, store: Store, accounts: Accounts, pool: ThreadPoolExecutor) -> None:
+    def __init__(self, store: Store, pool: ThreadPoolExecutor) -> None:
         self.store, self.hub = store, Hub()
-        self._accounts, self._pool = accounts, pool
-        self._numbers = itertools.count(1)
-        self._connections: dict[Connection, asyncio.Task[Any]] = {}
-        self._closing = False
-        self._warmed: asyncio.Future[None] | None = None
+        self._pool = pool
         # The store has one writer. Sections wait for it here and not in the pool, which others need.
         self._writing = asyncio.Lock()
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one connection."""
-        try:
-            if self._closing:
-                raise Refused(503, "the server is closing")
-            account = self._accounts.caller(Headers(scope=scope))
-        except Refused as exc:
-            await refusal(exc)(scope, receive, send)
-            return
-        await receive()  # the wish to connect
-        await send({"type": "websocket.accept"})
-        if self._warmed is None:
-            self._warmed = asyncio.ensure_future(self.run(_warm_up))
-        await asyncio.shield(self._warmed)
-        is_reference = Headers(scope=scope).get("user-agent", "").startswith(REFERENCE_AGENT)
-        connection = Connection(self, next(self._numbers), account, scope, receive, send, is_reference=is_reference)
-        task = asyncio.current_task()
-        assert task is not None
-        self._connections[connection] = task
-        try:
-            await connection.run()
-        finally:
-            del self._connections[connection]
 
     def run(self, function: Callable[..., T], *arguments: Any) -> asyncio.Future[T]:
         """Call a function in a worker thread."""
@@ -158,46 +129,30 @@ class Streams:
         async with self._writing:
             await self.run(lambda: self.store.append(measurement_uuid, points, final=final))
 
-    async def close(self) -> None:
-        """End every connection within the time of grace, after what has come is kept and acknowledged."""
-        self._closing = True
-        tasks = dict(self._connections)
-        for connection in tasks:
-            connection.stop()
-        if tasks:
-            _, late = await asyncio.wait(tasks.values(), timeout=GRACE_S)
-            for task in late:
-                task.cancel()
-            await asyncio.gather(*late, return_exceptions=True)
-
-    def report(self) -> list[StreamReport]:
-        """The streams that are open; may be called from any thread."""
-        return [each for connection in list(self._connections) for each in connection.report()]
-
 
 class Connection:
-    """One socket and the streams on it."""
+    """One socket and the streams on it.
 
-    def __init__(
-        self,
-        streams: Streams,
-        number: int,
-        account: str,
-        scope: Scope,
-        receive: Receive,
-        send: Send,
-        *,
-        is_reference: bool,
-    ) -> None:
-        self._streams, self._account, self._is_reference = streams, account, is_reference
-        self._hub = streams.hub
-        self._number = number
+    Parameters
+    ----------
+    shared : Shared
+    number : int
+    account : str
+        Uuid of the edge that opened it.
+    scope, receive, send
+        Of ASGI; the socket is accepted.
+    """
+
+    def __init__(self, shared: Shared, number: int, account: str, scope: Scope, receive: Receive, send: Send) -> None:
+        self._shared, self._hub = shared, shared.hub
+        self._number, self._account = number, account
+        self._is_reference = Headers(scope=scope).get("user-agent", "").startswith(REFERENCE_AGENT)
         self._receive, self._send = receive, send
         self._transport = scope["extensions"][TRANSPORT]
         self._session = ServerSession()
         self._keys = SeriesTable()
         self._outbox = Outbox(self._session)
-        self._sections = Sections(streams.append, self._acknowledge, scope[REFUSES_SECTION])
+        self._sections = Sections(shared.append, self._acknowledge, scope[REFUSES_SECTION])
         self._up: dict[int, Upstream] = {}
         self._down: dict[int, tuple[Subscriber, Lane]] = {}
         self._left: list[Lane] = []
@@ -210,6 +165,10 @@ class Connection:
         """Let `run` end after what has come already."""
         self._stopped = True
         self._transport["stop"]()
+
+    def cut(self) -> None:
+        """End the connection in mid-air."""
+        self._transport["abort"]()
 
     def report(self) -> list[StreamReport]:
         """The streams that are open."""
@@ -275,7 +234,7 @@ class Connection:
                     short = reason.encode()[:REASON_BYTES].decode(errors="ignore")
                     await self._send({"type": "websocket.close", "code": code, "reason": short})
             except TimeoutError:  # the peer does not read
-                self._transport["abort"]()
+                self.cut()
 
     async def _write(self) -> None:
         """Send what waits, until nothing more will come or the peer is gone."""
@@ -297,7 +256,7 @@ class Connection:
             self._keys = SeriesTable()
         parts, is_large = read_message(message, self._keys), len(message) > INLINE_BYTES
         for number in itertools.count(1):
-            part = await self._streams.run(next, parts, None) if is_large else next(parts, None)
+            part = await self._shared.run(next, parts, None) if is_large else next(parts, None)
             match part:
                 case None:
                     return
@@ -332,7 +291,7 @@ class Connection:
             rows = np.flatnonzero(np.isin(run.stream_ids, stream_ids))
             points = run.points if len(rows) == len(run.points) else run.points.take(rows)
             deliveries = self._hub.publish(route, points)
-            packed = await self._streams.run(_pack_each, deliveries) if is_large else _pack_each(deliveries)
+            packed = await self._shared.run(_pack_each, deliveries) if is_large else _pack_each(deliveries)
             for subscriber, each in packed:
                 subscriber.deliver(each)
 
@@ -351,9 +310,9 @@ class Connection:
         assert isinstance(asked.request, MeasurementIDRequest)
         edge_uuid, now_ns = asked.request.edge_uuid, time.time_ns()
         try:
-            uuid = await self._streams.run(
+            uuid = await self._shared.run(
                 lambda: catalogue.create_measurement(
-                    self._streams.store, edge_uuid=edge_uuid, basetime_ns=now_ns, basetime_type="api_first_received"
+                    self._shared.store, edge_uuid=edge_uuid, basetime_ns=now_ns, basetime_type="api_first_received"
                 )
             )
         except Refused as exc:
@@ -368,12 +327,12 @@ class Connection:
         if asked.closing:
             await self._sections.drained()  # the acknowledgements come before the answer
         try:
-            await self._streams.run(self._check, asked.opening)
+            await self._shared.run(self._check, asked.opening)
             # Filters that came before their spec are due now (protocol 5.9).
             early = [each for each in asked.opening if each.data_filters and isinstance(each.spec, DownstreamSpec)]
             filtered = [*early, *asked.filtered]
             labels = [labels_of(stream.data_filters) for stream in filtered]
-            signals = await self._streams.run(self._signals, labels) if any(labels) else [[] for _ in filtered]
+            signals = await self._shared.run(self._signals, labels) if any(labels) else [[] for _ in filtered]
         except Refused as exc:
             logger.info("%s is refused a request: %s", self._name, exc.reason)
             self._session.answer(asked, ok=False)
@@ -388,7 +347,7 @@ class Connection:
         """Refuse streams of edges or for measurements that are not there; runs in a worker thread."""
         if not opening:
             return
-        with self._streams.store.read() as cursor:
+        with self._shared.store.read() as cursor:
             for stream in opening:
                 spec = stream.spec
                 catalogue.edge(cursor, spec.src_edge_uuid)
@@ -397,7 +356,7 @@ class Connection:
 
     def _signals(self, labels: Sequence[Sequence[str]]) -> list[list[Signal]]:
         """The signals of some labels; runs in a worker thread."""
-        with self._streams.store.read() as cursor:
+        with self._shared.store.read() as cursor:
             found = [signals_with_labels(cursor, each) if each else [] for each in labels]
         for signals in found:
             _rehearse(signals)
@@ -471,18 +430,8 @@ def _pack_each(deliveries: Iterable[tuple[Sequence[Subscriber], Points]]) -> lis
     return found
 
 
-def _warm_up() -> None:
-    """Do once what every message needs: a kernel is compiled, or read from its cache, when it is first called."""
-    floats = [Unit(stream_id, 1, DataType.float, 0, b"\1x" + bytes(8)) for stream_id in (1, 2)]
-    for run in read_message(write_elements(floats), SeriesTable()):
-        assert isinstance(run, UnitRun)
-        for stream_id, points in run.by_stream():
-            for chosen in Selection([DataFilter(1, DataType.float)]).of(points):
-                pack(chosen, stream_id)
-
-
 def _rehearse(signals: Iterable[Signal]) -> None:
-    """Convert one made-up point for each signal, for the same reason."""
+    """Convert one made-up point for each signal: a kernel is compiled, or read from its cache, when it is first called."""
     for signal in signals:
         keys = SeriesTable()
         keys.code(Series("", int(signal.data_type), signal.channel, signal.data_id, str(int(signal.data_type))))

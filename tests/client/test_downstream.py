@@ -150,6 +150,23 @@ def test_a_callback_that_raises_is_logged_with_its_stream_and_the_next_is_called
     assert caplog.text.count(f"the callback of Downstream(1, edge {EDGE}) raised") == len(seen)
 
 
+def test_everything_else_has_its_turn_while_a_function_is_called_many_times() -> None:
+    turns: list[int] = []
+
+    async def test() -> None:
+        async with connected() as (connection, peer):
+            others = 0
+            stream = await connection.open_downstream(downstream_spec(), on_msg=lambda _: turns.append(others))
+            await send(peer, [row(number) for number in range(5000)])
+            while len(turns) < 5000:
+                others += 1
+                await asyncio.sleep(0)
+            await stream.close()
+
+    run(test())
+    assert len(set(turns)) > 2
+
+
 def test_a_callback_may_close_its_own_stream() -> None:
     seen: list[Row] = []
 

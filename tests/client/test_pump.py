@@ -34,7 +34,7 @@ def started(upstream: Upstream, iterator: Iterator[Any], flush_interval_s: float
 
 
 async def ended(pump: Pump) -> None:
-    await asyncio.wait([asyncio.wrap_future(pump.done)])
+    await asyncio.gather(asyncio.wrap_future(pump.done), return_exceptions=True)
     await asyncio.to_thread(pump.leave, 10)
 
 
@@ -175,4 +175,4 @@ def test_a_stream_that_ends_stops_the_iterator_and_says_why() -> None:
             assert "the cable" in str(pump.failure())
 
     run(test())
-    assert closed.is_set()
+    assert closed.wait(10)

@@ -341,7 +341,8 @@ def test_writing_waits_while_the_socket_is_behind() -> None:
             writing = asyncio.ensure_future(stream.write_points(columns(rows)))
             while not connection.is_behind:
                 await asyncio.sleep(0)
-            await asyncio.wait([writing], timeout=0)
+            for _ in range(200):
+                await asyncio.sleep(0)
             assert not writing.done()
             assert connection.session.waiting_bytes < 6 * 2**20
             peer.reads.set()
@@ -355,13 +356,16 @@ def test_writing_waits_while_the_socket_is_behind() -> None:
 def test_a_refused_section_is_sent_again_under_its_serial_if_it_was_kept() -> None:
     async def test() -> None:
         async with connected() as (connection, peer):
-            peer.refusals = 2
+            peer.refusals = 1
             stream = await connection.open_upstream(upstream_spec(), keep_bytes=2**20)
+            peer.socket.hold()
             await stream.write(string_point(1))
             stream.end_section()
             await stream.write(string_point(2))
+            await peer.until(lambda peer: peer.sections and peer.open_rows)
+            peer.socket.release()  # the refusal comes while the next section is open
+            await peer.until(lambda peer: [end.serial_number for end in peer.ends] == [0, 1, 0])
             await stream.close()
-            assert [end.serial_number for end in peer.ends].count(0) >= 2
             assert peer.sections == {0: [row(1)], 1: [row(2)]}
             assert stream.refused == []
 
@@ -425,6 +429,25 @@ def test_a_stream_that_is_closing_when_the_connection_is_lost_ends_on_the_next_o
             await closing
             assert new.sections == {0: [row(1)]}
             assert new.session.streams == {}
+
+    run(test())
+
+
+def test_a_section_that_was_open_when_the_connection_was_lost_is_ended_on_the_next_one_if_the_stream_is_closing() -> None:
+    async def test() -> None:
+        async with connected(keep_streams=True) as (first, old), connected(keep_streams=True) as (second, new):
+            stream = Upstream(upstream_spec(), keep_bytes=2**20, marker_interval_s=3600)
+            await first.attach(stream)
+            await stream.write(string_point(1))
+            await old.until(lambda peer: peer.open_rows)
+            old.socket.cut()
+            await first.wait_closed()
+            await stream.write(string_point(2))
+            closing = asyncio.ensure_future(stream.close())
+            await asyncio.wait([closing], timeout=0)
+            await second.attach(stream)
+            await closing
+            assert new.sections == {0: [row(1), row(2)]}
 
     run(test())
 

@@ -286,7 +286,9 @@ def test_wrong_credentials_are_unauthorized_and_leave_no_thread(server: Server) 
     assert threads() == set()
 
 
-def test_a_refused_spec_raises_with_the_spec_and_none_of_its_call_stays_open(connection: Connection, me: Edge) -> None:
+def test_a_refused_spec_raises_with_the_spec_and_none_of_its_call_stays_open(
+    server: Server, connection: Connection, me: Edge
+) -> None:
     with WebSocketConn(connection) as conn:
         for specs in ([up(me), UpstreamSpec(NOWHERE)], [UpstreamSpec(NOWHERE)]):
             with pytest.raises(ResultNGException) as caught:
@@ -295,6 +297,7 @@ def test_a_refused_spec_raises_with_the_spec_and_none_of_its_call_stays_open(con
         with pytest.raises(ResultNGException):
             conn.open_downstreams([down(me), DownstreamSpec(NOWHERE, [])], [print, print])
         assert "0 streams" in repr(conn)
+        assert server.streams() == []
         conn.open_upstreams([up(me)], [[]])
 
 

@@ -78,6 +78,63 @@ def test_reader_of_answers_stays_inside_any_bytes(body):
     assert (np.diff(offsets[: rows + 1]) >= 0).all()
 
 
+def read_answer(body):
+    end = len(body)
+    time_ns, codes = np.zeros(end // 8, np.int64), np.zeros(end // 8, np.int32)
+    offsets, data, untimed = np.zeros(end // 8 + 1, np.int32), np.zeros(end, np.uint8), np.zeros(1, np.int64)
+    interner = Interner()
+    rows, _, status = run("read_response_frames", wire(body), 0, end, 0, time_ns, codes, offsets, data, interner.state, untimed)
+    keys = [interner.key(code) for code in codes[:rows]]
+    payloads = [data[offsets[row] : offsets[row + 1]].tobytes() for row in range(rows)]
+    return status, time_ns[:rows].tolist(), keys, payloads, int(untimed[0])
+
+
+def field(tag, content):
+    writer = bytearray([tag])
+    size = len(content)
+    while size > 0x7F:
+        writer.append(size & 0x7F | 0x80)
+        size >>= 7
+    return bytes(writer) + bytes([size]) + content
+
+
+# Numbers of one byte, of five, with needless zeros, of more than a word, cut; one second more than nanoseconds allow.
+NUMBERS = [b"\x05", b"\x80\xe2\xcf\xaa\x06", b"\x85\x80\x00", b"\xff" * 9 + b"\x01", b"\x80" * 8, b"\x80\x94\xeb\xdc\x03"]
+TIMES = st.lists(st.builds(bytes.__add__, st.sampled_from([b"\x08", b"\x10"]), st.sampled_from(NUMBERS)), max_size=3).map(
+    b"".join
+)
+
+
+@fuzz
+@given(
+    st.lists(
+        st.tuples(
+            TIMES,
+            st.sampled_from([b"1", b"10", b""]),
+            st.sampled_from([b"1/00000001", b"255/speed", b"", b"1/" + b"x" * 130]),
+            st.integers(0, 140).map(lambda size: bytes(range(1, size + 1))),
+            st.sampled_from([b"6f1c0f34-5a5c-4a0e-9d0b-6f3a7a0c2e11", b""]),
+        ),
+        min_size=1,
+        max_size=4,
+    )
+)
+@example([(b"\x08\x05\x10\x06\x10\x07", b"1", b"1/a", b"", b"")])  # more behind the nanoseconds
+@example([(b"\x08\x05\x10" + b"\x80" * 8, b"1", b"1/a", b"", b"6f1c0f34-5a5c-4a0e-9d0b-6f3a7a0c2e11")])  # a number without an end
+@example([(b"\x08" + b"\x80" * 8 + b"\x10\x05", b"1", b"1/a", b"", b"6f1c0f34-5a5c-4a0e-9d0b-6f3a7a0c2e11")])  # one of nine bytes
+@example([(b"\x08\x05\x10\x06", b"1", b"1/a", bytes(range(1, size + 1)), b"x" * 36) for size in (31, 32, 33, 40)])
+def test_frame_of_the_usual_form_is_read_like_any_other(frames):
+    def answer(behind):
+        texts = (b"".join(map(field, (0x0A, 0x12, 0x1A, 0x22, 0x2A), frame)) + behind for frame in frames)
+        return read_answer(b"".join(len(text).to_bytes(8, "little") + text for text in texts))
+
+    usual = answer(b"")
+    assert usual == answer(b"\x30\x00")  # a field that nobody asked for
+    status, *columns, payloads, untimed = answer(field(0x22, b"the last one counts"))
+    assert (status, *columns, untimed) == (*usual[:3], usual[4])
+    assert set(payloads) <= {b"the last one counts"}
+
+
 @fuzz
 @given(broken(STORE_BODIES))
 @example(b"\x0a\x03ab")

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from intdash_frames.codecs.layout import INSTANT, MAX_NAME_BYTES, IdRule, Tail, Values
+from intdash_frames.codecs.layout import INSTANT, MAX_NAME_BYTES, IdRule, Run, Tail, Values
 from intdash_frames.codecs.table import LAYOUTS, layout_of
 from intdash_frames.errors import PayloadError
 from intdash_frames.model import DataType
@@ -221,6 +221,31 @@ def test_rows_of_a_slice_decode_like_a_copy(layout, data):
     # The codes of the series differ between the two, the values must not.
     assert {k: bits(v) for k, v in some.columns.items()} == {k: bits(v) for k, v in copied.columns.items()}
     assert (some.payload.to_pylist(), some.undecodable) == (copied.payload.to_pylist(), copied.undecodable)
+
+
+@every_layout
+@quick
+@given(data=st.data())
+def test_payloads_whose_heads_were_read_before_have_the_same_columns(layout, data):
+    batches = data.draw(st.lists(any_payloads(layout), max_size=3))
+    known = list(dict.fromkeys(name for _, names in batches for name in names))
+    ids, runs, payloads = Values.of([name.encode() for name in known]), [], []
+    for own, names in batches:
+        offsets = np.cumsum([0, *map(len, own)]).astype(np.int32)
+        codes = np.array([known.index(name) for name in names], np.int32)
+        payloads.append(Values(np.frombuffer(b"".join(own), np.uint8), offsets))
+        runs.append(Run(payloads[-1].data, offsets, np.arange(len(own)), codes))
+    expected = layout.decode_runs(runs, ids)
+    found = layout.to_columns(payloads, [layout.read_heads(run, ids) for run in runs])
+    assert list(found.columns) == list(expected.columns)
+    for name, column in expected.columns.items():
+        assert type(found.columns[name]) is type(column)
+        assert (
+            bits(found.columns[name]) == bits(column)
+            if isinstance(column, pa.ChunkedArray)
+            else found.columns[name].tobytes() == column.tobytes()
+        )
+    assert (found.payload.to_pylist(), found.undecodable) == (expected.payload.to_pylist(), expected.undecodable)
 
 
 @every_layout

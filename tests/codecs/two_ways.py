@@ -79,9 +79,17 @@ def _load_plain():
     def put_word(array, at, value):
         eight(array, at)[:] = np.frombuffer(int(value).to_bytes(8, "little", signed=True), np.uint8)
 
+    def copied_block(source, start, size, out, at):
+        if size > module.BLOCK or start + module.BLOCK > len(source) or at + module.BLOCK > len(out):
+            return False
+        for i in range(0, module.BLOCK, 8):
+            put_word(out, at + i, module._word(source, start + i))
+        return True
+
     module._byte = lambda array, at: np.int64(array[at])
     module._word = lambda array, at: np.int64(int.from_bytes(eight(array, at).tobytes(), "little", signed=True))
     module._put_word = put_word
+    module._copied_block = copied_block
     return module
 
 

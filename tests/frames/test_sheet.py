@@ -96,6 +96,13 @@ def test_dictionaries_of_text_stay_and_those_of_numbers_are_spelled_out(dictiona
     assert pa.types.is_dictionary(column.type) == pa.types.is_string(dictionary.type)
 
 
+@pytest.mark.parametrize("values", [["b", None, "a"], ["b", "a", "b"], [2, None, 1], [None, None, None]])
+def test_categories_keep_their_values_and_what_is_missing(values: list[Any]) -> None:
+    column = sheet_of(pd.DataFrame({"a": pd.Categorical(values)}, index=UTC)).columns["a"]
+    assert pa.types.is_dictionary(column.type)
+    assert column.to_pylist() == values
+
+
 @pytest.mark.parametrize("type_", [pa.string_view(), pa.large_string(), pa.binary_view(), pa.large_binary()])
 def test_other_layouts_of_text_and_bytes_are_taken(type_: pa.DataType) -> None:
     column = sheet_of(TABLE.append_column("c", pa.array(["a", None, "c"]).cast(type_))).columns["c"]

@@ -7,6 +7,7 @@ import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Any
 
+import requests
 from websockets.asyncio.client import ClientConnection, connect
 
 from intdash_frames.codecs.messages import Unread, read_message
@@ -31,6 +32,15 @@ def run(test: Callable[[], Awaitable[None]]) -> None:
             await test()
 
     asyncio.run(bounded())
+
+
+def eventually(holds: Callable[[], bool], server: Server) -> None:
+    """What the server does after a connection has ended; a request gives it its turn."""
+    for _ in range(2000):
+        if holds():
+            return
+        requests.get(server.url + "/api/v1/version", timeout=10)
+    assert holds()
 
 
 def socket_url(server: Server, prefix: str = "") -> str:
@@ -120,6 +130,10 @@ class Peer:
         """Wait for so many rows in all of a downstream."""
         await self.until(lambda: len(self.rows.get(stream_id, ())) >= count)
         return self.rows[stream_id]
+
+    async def idle(self) -> None:
+        """Wait until the server has done what the messages so far ask of it at once."""
+        await (await self.socket.ping())
 
     async def closed(self) -> tuple[int | None, str | None]:
         """Wait until the server closes the connection: code and reason."""

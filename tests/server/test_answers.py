@@ -140,6 +140,19 @@ def test_only_small_points_in_order_are_streamed(store: Store) -> None:
     assert not can_stream(store, uuid)
 
 
+def test_a_stream_comes_in_small_parts_so_that_the_reader_may_begin_early(store: Store) -> None:
+    uuid = new_measurement(store, [int_row(i, i) for i in range(100_000)])
+    answer = data_answer(store, DataQuery(uuid, 0, 2**62))
+    first = answer.next()
+    answer.close()
+    assert first is not None
+    assert 0 < len(read_points(bytes(first))) <= 20_000
+
+
+def test_an_edge_without_measurements_has_an_empty_answer(store: Store) -> None:
+    assert ask(store, DataQuery("demo", 0, 2**62)) == []
+
+
 def test_an_answer_that_streams_goes_on_showing_the_store_as_it_was(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(answers, "PART_POINTS", 10_000)
     uuid = new_measurement(store, [int_row(i, i) for i in range(200_000)])

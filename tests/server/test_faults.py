@@ -4,12 +4,16 @@ from collections.abc import Callable, Iterator
 
 import pytest
 import requests
+from websockets.exceptions import InvalidStatus
 
 from intdash_frames.errors import UsageError
+from intdash_frames.protocol.elements import DataFilter, UpstreamSpec
+from intdash_frames.protocol.wire import NULL_UUID
 from intdash_frames.server.app import Server, serve
 from intdash_frames.server.faults import Fault
 from tests.server.conftest import EVER, Caller
 from tests.server.samples import body_of, can_row, int_row
+from tests.server.streaming import eventually, opened, run
 
 
 @pytest.fixture(scope="module")
@@ -105,8 +109,90 @@ def test_faults_happen_in_the_order_injected_one_a_request(server: Server, call:
         lambda: Fault.cut_body(1),
         lambda: Fault.delay(1, times=0),
         lambda: Fault.status(500, path="data"),
+        lambda: Fault.drop_socket(after=0),
     ],
 )
 def test_a_fault_that_cannot_happen_is_refused(make: Callable[[], Fault]) -> None:
     with pytest.raises(UsageError, match="expected"):
         make()
+
+
+# --- streams ---
+
+
+def test_a_negative_acknowledgement_meets_a_section_and_nothing_of_it_is_kept(server: Server, call: Caller) -> None:
+    uuid, edge_uuid = call.create(), call.edge_uuid
+
+    async def test() -> None:
+        server.inject(Fault.nack(times=2))
+        async with opened(server) as peer:
+            up = await peer.upstream(edge_uuid, uuid)
+            for n in range(3):
+                await peer.write(up, [int_row(n)], end=True)
+            assert await peer.acked(3) == [False, False, True]
+
+    run(test)
+    assert call.rows(uuid) == [int_row(2)]
+
+
+@pytest.mark.parametrize(("fault", "status"), [(Fault.status(503), 503), (Fault.retry_after(2), 429)])
+def test_a_handshake_can_be_refused_on_demand(server: Server, fault: Fault, status: int) -> None:
+    async def test() -> None:
+        server.inject(fault)
+        with pytest.raises(InvalidStatus) as refusal:
+            async with opened(server):
+                pass
+        assert refusal.value.response.status_code == status
+        assert (refusal.value.response.headers.get("retry-after") == "2") == (status == 429)
+        server.inject(Fault.delay(0.01))
+        async with opened(server) as peer:
+            await peer.idle()
+
+    run(test)
+
+
+def test_a_socket_is_cut_after_as_many_messages_as_was_said(server: Server, call: Caller) -> None:
+    uuid, edge_uuid = call.create(), call.edge_uuid
+
+    async def test() -> None:
+        async with opened(server) as peer:
+            up = await peer.upstream(edge_uuid, uuid)  # 2 messages, before the fault
+            await peer.idle()
+            server.inject(Fault.drop_socket(after=3, times=2))
+            for n in range(2):
+                await peer.write(up, [int_row(n)])
+            await peer.idle()
+            await peer.write(up, [int_row(2)])
+            assert (await peer.closed())[0] == 1006
+        async with opened(server) as peer:
+            await peer.upstream(edge_uuid)
+            peer.session.open_upstreams([UpstreamSpec(0, NULL_UUID, edge_uuid)])
+            await peer.send()
+            assert (await peer.closed())[0] == 1006
+        async with opened(server) as peer:
+            for _ in range(5):
+                await peer.upstream(edge_uuid)
+
+    run(test)
+    eventually(lambda: call.rows(uuid) == [int_row(n) for n in range(3)], server)
+
+
+def test_messages_count_for_each_socket_by_itself(server: Server, call: Caller) -> None:
+    edge_uuid = call.edge_uuid
+
+    async def test() -> None:
+        async with opened(server) as sender, opened(server) as reader:
+            down, up = await reader.downstream(edge_uuid, [DataFilter(1, 12)]), await sender.upstream(edge_uuid)
+            for peer in (sender, reader):
+                await peer.idle()
+            server.inject(Fault.drop_socket(after=4, times=2))
+            for n in range(3):
+                await sender.write(up, [int_row(n)])
+                await reader.received(down, n + 1)
+            await sender.write(up, [int_row(3)])
+            assert (await sender.closed())[0] == 1006
+            again = await reader.upstream(edge_uuid)
+            await reader.write(again, [int_row(4)])
+            assert (await reader.closed())[0] == 1006
+
+    run(test)

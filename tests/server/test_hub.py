@@ -120,15 +120,16 @@ def test_the_latest_base_time_of_each_type_waits_for_those_who_come_later() -> N
         hub.open(stream)
     first.remember(points_of([basetime_row(2, 10), int_row(1), basetime_row(1, 5), basetime_row(2, 20)]))
     first.remember(points_of([int_row(2), (0, 135, 1, "basetime", b"\x03cut")]))
+    first.remember(points_of([basetime_row(1, 6)]))
     second.remember(points_of([basetime_row(3, 7)]))
     late = subscriber()
     hub.open(late)
     assert hub.select(late, []) == []
     found = hub.select(late, [DataFilter(1, 12)])
-    assert [row for points in found for row in rows_of(points)] == [basetime_row(1, 5), basetime_row(2, 20), basetime_row(3, 7)]
+    assert [row for points in found for row in rows_of(points)] == [basetime_row(2, 20), basetime_row(1, 6), basetime_row(3, 7)]
     hub.close(first)
     assert len(hub.select(late, [DataFilter(1, 12)])) == 1
-    assert first.points == 6
+    assert first.points == 7
 
 
 def test_base_times_of_old_data_and_for_other_edges_are_not_told() -> None:

@@ -50,14 +50,24 @@ def test_answers_go_first_and_what_waits_is_joined() -> None:
     run(test)
 
 
-def test_a_message_ends_where_it_is_full_and_behind_a_unit_without_content(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_message_ends_where_it_is_full(monkeypatch: pytest.MonkeyPatch) -> None:
     async def test() -> None:
         _, outbox, lane = made()
         one = pack(points_of([int_row(0)]), 1)
         monkeypatch.setattr(outbox_module, "MESSAGE_BYTES", 2 * len(one.parcels[0].units))
-        for rows in ([int_row(0)], [int_row(0)], [int_row(0)], [EMPTY_JPEG], [int_row(0)]):
+        for _ in range(5):
+            outbox.put(lane, one)
+        assert await taken(outbox) == [[int_row(0)] * 2, [int_row(0)] * 2, [int_row(0)]]
+
+    run(test)
+
+
+def test_a_message_ends_behind_a_unit_without_content() -> None:
+    async def test() -> None:
+        _, outbox, lane = made()
+        for rows in ([int_row(0)], [EMPTY_JPEG], [EMPTY_JPEG, int_row(1)], [int_row(2)]):
             outbox.put(lane, pack(points_of(rows), 1))
-        assert await taken(outbox) == [[int_row(0), int_row(0)], [int_row(0), EMPTY_JPEG], [int_row(0)]]
+        assert await taken(outbox) == [[int_row(0), EMPTY_JPEG], [EMPTY_JPEG], [int_row(1), int_row(2)]]
 
     run(test)
 

@@ -1,4 +1,4 @@
-"""Parcels: the same points in the same order whatever they are cut into, and nothing that ends the reading of the vendor's SDK."""
+"""Parcels: the same points in the same order whatever they are cut into, and nothing that the vendor's SDK cannot survive."""
 
 from __future__ import annotations
 
@@ -64,8 +64,8 @@ def test_parcels_hold_all_points_in_order_and_few_enough_for_a_message(sent: lis
         assert ([row for _, row in units_in(parcel.basetime)] if parcel.basetime else []) == basetimes[-1:]
 
 
-# What the vendor's SDK 2.1.1 did with a unit of each between two good ones: read it, or end its reading for good. What it takes for
-# the end of the message is neither. (data type, payload, read)
+# What the vendor's SDK 2.1.1 did with a unit of each between two good ones: read it, or end its reading for good. What it takes
+# for the end of the message is neither. (data type, payload, read)
 VENDOR = [
     (1, b"\x4a\1\0\0\x02\x01\x02", True),
     (1, b"\x4a\1\0\0\x01\x01\x02", True),

@@ -103,8 +103,9 @@ def test_a_large_section_is_kept_in_parts_and_acknowledged_whole(monkeypatch: py
     async def test() -> None:
         monkeypatch.setattr(sections_module, "PART_BYTES", 40)
         async with working() as (desk, sections):
+            points = points_of([int_row(n) for n in range(4)])
             for n in range(4):
-                sections.add(1, points_of([int_row(n)]))
+                sections.add(1, points.slice(n, n + 1))
             await sections.drained()
             assert (len(desk.kept), desk.acks) == (2, [])
             sections.end(SectionEnded(1, 0, final=False))
@@ -140,7 +141,8 @@ def test_what_came_of_an_open_section_is_kept_without_an_acknowledgement() -> No
         async with working() as (desk, sections):
             sections.add(1, points_of([int_row(1)]))
             desk.refusals = 1
-            sections.close_all()
+            sections.close(1)
+            sections.close(2)
             await sections.drained()
             assert (desk.kept, desk.acks) == ([("a", [int_row(1)], False)], [])
             assert desk.refusals == 1
