@@ -12,6 +12,7 @@ import typer
 
 from intdash_frames.cli.doctor import doctor
 from intdash_frames.cli.listings import edges, measurements, signals
+from intdash_frames.cli.live import live
 from intdash_frames.cli.serve import serve
 from intdash_frames.errors import IncompleteRead, IncompleteStore, IntdashError, UsageError
 
@@ -65,7 +66,7 @@ def demo(
     show(folder, seed=seed)
 
 
-for command in (demo, serve, edges, measurements, signals, doctor):
+for command in (demo, serve, edges, measurements, signals, live, doctor):
     app.command()(command)
 
 

@@ -376,8 +376,8 @@ class Live:
 
         Notes
         -----
-        What ends a recording early, such as a full disk, is logged, stands in ``error``, does not end the live view, and is raised
-        by ``stop()`` or at the end of the live view.
+        What ends a recording early, such as a full disk, is logged, stands in ``error`` and does not end the live view; it is
+        raised by ``stop()`` or at the end of the live view.
         """
         from intdash_frames.live.record import Recording
 

@@ -40,8 +40,9 @@ FINISHED: Final = "part-{:06d}.parquet"
 # Whoever reads the folder passes over names that begin with a dot.
 UNFINISHED: Final = ".part-{:06d}.parquet.unfinished"
 _NAME = re.compile(r"\.?part-(\d{6,})\.parquet(\.unfinished)?")
-# pandas gives what stands here back as `df.attrs`.
-METADATA_KEY: Final = "PANDAS_ATTRS"
+# pandas gives back as `df.attrs` what the schema says here; of gaps, one knows only after the schema was written.
+ATTRS_KEY: Final = "PANDAS_ATTRS"
+GAPS_KEY: Final = "intdash.gaps"
 
 
 class Recording:
@@ -206,7 +207,7 @@ class Recording:
         start = 0
         while start < len(points):
             if self._file is None:
-                self._file = _File(self.path, self._clock())
+                self._file = _File(self.path, self._clock(), self._meta)
             part = points.slice(start, min(len(points), start + self._rows_per_file - self._file.rows))
             self._file.add(part)
             start += len(part)
@@ -217,9 +218,7 @@ class Recording:
         file = self._file
         if file is None:
             return
-        recording = {"part": file.number, "gaps": [_as_json(gap) for gap in self._untold]}
-        text = json.dumps({ATTRIBUTE: {**self._meta, "recording": recording}}, ensure_ascii=False)
-        path = file.finish({METADATA_KEY: text})
+        path = file.finish({GAPS_KEY: json.dumps([_as_json(gap) for gap in self._untold])})
         self._untold.clear()
         self._finished_rows += file.rows
         self._file = None
@@ -229,16 +228,16 @@ class Recording:
 class _File:
     """A file that is open, under a name of its own in the folder."""
 
-    def __init__(self, folder: Path, opened_s: float) -> None:
+    def __init__(self, folder: Path, opened_s: float, meta: Mapping[str, Any]) -> None:
         import pyarrow.parquet as pq
 
-        self.number, self._aside, self._sink = _reserve(folder)
+        self._number, self._aside, self._sink = _reserve(folder)
         self.opened_s, self.rows = opened_s, 0
         self._waiting: list[Points] = []
         self._waiting_rows = self._waiting_bytes = 0
         self._writer = pq.ParquetWriter(
             self._sink,
-            ENVELOPE,
+            ENVELOPE.with_metadata({ATTRS_KEY: json.dumps({ATTRIBUTE: meta}, ensure_ascii=False)}),
             version="2.6",  # what came before it cuts times to microseconds
             compression="zstd",
             use_dictionary=[name for name in ENVELOPE.names if name not in ("time", "payload")],
@@ -266,7 +265,7 @@ class _File:
         self._sink.flush()
         os.fsync(self._sink.fileno())
         self._sink.close()
-        path = self._aside.with_name(FINISHED.format(self.number))
+        path = self._aside.with_name(FINISHED.format(self._number))
         os.replace(self._aside, path)
         return path
 

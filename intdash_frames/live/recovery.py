@@ -89,6 +89,6 @@ def as_sent(points: Points, keys: SeriesTable) -> Points:
     keys : SeriesTable
         Takes the series.
     """
-    codes = [keys.code(Series("", key.data_type, key.channel, "", key.type_text)) for key in points.keys]
+    codes = [keys.code(Series("", key.data_type, key.channel, "", str(key.data_type))) for key in points.keys]
     series = np.asarray(codes, np.int32)[points.series] if codes else points.series
     return Points(points.time_ns, series, points.data, points.offsets, keys)

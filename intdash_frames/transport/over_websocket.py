@@ -5,6 +5,7 @@ Source: protocol 1.1 to 1.3, 5.1 and 5.10.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import ssl
@@ -159,7 +160,11 @@ class WebSocketTransport:
 
     async def close(self) -> None:
         """Close the connection in good order."""
-        await self._socket.close()
+        try:
+            await self._socket.close()
+        except asyncio.CancelledError:
+            self._socket.transport.abort()  # nobody waits for the goodbye any more, and the socket must not stay behind
+            raise
         logger.info("WebSocket to %s is closed", self._name)
 
     def _lost(self, exc: BaseException) -> ConnectionLost:

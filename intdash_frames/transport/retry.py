@@ -54,7 +54,7 @@ class RetryPolicy:
         asked = exc.retry_after_s if isinstance(exc, ApiError) else None
         if asked == 0:
             return 0.0
-        longest = min(self.longest_s, self.first_s * 2 ** (tried - 1))
+        longest = min(self.longest_s, self.first_s * 2.0 ** min(tried - 1, 64))  # who tries for hours gets no overflow
         return max(asked or 0.0, random.uniform(longest / 2, longest))
 
     def wait(self, tried: int, exc: BaseException | None = None) -> None:

@@ -9,7 +9,7 @@ from intdash_frames import ConnectFailed, IncompleteRead, IncompleteStore, Usage
 from intdash_frames.demo import show
 from tests.cli.conftest import COMMAND, Run
 
-COMMANDS = {"demo", "doctor", "edges", "measurements", "serve", "signals"}
+COMMANDS = {"demo", "doctor", "edges", "live", "measurements", "serve", "signals"}
 
 
 def test_help_names_every_command(run: Run) -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -23,7 +24,7 @@ from intdash_frames.errors import (
 )
 from intdash_frames.model import NULL_UUID, DataType, UpstreamSpec
 from intdash_frames.protocol.elements import ResultCode, UpstreamSpecRequest
-from tests.client.stream_peer import EDGE, MEASUREMENT, Row, columns, connected, row, run, string_point, upstream_spec
+from tests.client.stream_peer import EDGE, MEASUREMENT, Row, columns, connected, row, rows_of, run, string_point, upstream_spec
 
 ROWS = st.tuples(st.integers(0, 2**40), st.sampled_from([1, 10, 99, 135]), st.integers(0, 255), st.binary(max_size=12))
 
@@ -542,5 +543,97 @@ def test_all_data_types_pass_untouched() -> None:
             await stream.write_points(columns(rows))
             await stream.close()
             assert peer.rows == [(1, 12, 1, b"\x01x" + b"\xff" * 8), *rows]
+
+    run(test())
+
+
+def test_what_is_to_be_sent_again_can_be_replaced_between_two_connections() -> None:
+    async def test() -> None:
+        async with connected(keep_streams=True) as (first, old), connected(keep_streams=True) as (second, new):
+            stream = Upstream(upstream_spec(), keep_bytes=2**20)
+            await first.attach(stream)
+            old.acks = False
+            for number in range(3):
+                await stream.write(string_point(number))
+                stream.end_section()
+            await stream.write_points(columns([row(3), row(4)]))
+            assert {serial: [row for part in parts for row in rows_of(part)] for serial, parts in stream.kept.items()} == {
+                0: [row(0)],
+                1: [row(1)],
+                2: [row(2)],
+                3: [row(3), row(4)],
+            }
+            with pytest.raises(LocalProtocolError, match="between two connections"):
+                stream.keep_only({}, first=columns([row(9)]))
+            old.socket.cut()
+            await first.wait_closed()
+            stream.keep_only({0: columns([]), 1: columns([row(1)]), 3: columns([row(4)])}, first=columns([row(9)]))
+
+            await second.attach(stream)
+            await stream.write(string_point(5))
+            await stream.close()
+            assert new.sections == {1: [row(9), row(1)], 3: [row(4)], 4: [row(5)]}
+
+    run(test())
+
+
+def test_where_nothing_is_to_be_sent_again_what_comes_first_is_a_section_of_its_own() -> None:
+    async def test() -> None:
+        async with connected(keep_streams=True) as (first, old), connected(keep_streams=True) as (second, new):
+            stream = Upstream(upstream_spec(), keep_bytes=2**20)
+            await first.attach(stream)
+            old.acks = False
+            await stream.write_points(columns([row(1)]))
+            old.socket.cut()
+            await first.wait_closed()
+            stream.keep_only({}, first=columns([row(9)]))
+            await second.attach(stream)
+            await stream.write(string_point(2))
+            await stream.close()
+            assert new.sections == {1: [row(9)], 2: [row(2)]}
+
+    run(test())
+
+
+def test_what_became_of_a_section_is_told_with_its_points() -> None:
+    settled: list[tuple[list[Row], bool]] = []
+
+    async def test() -> None:
+        async with connected() as (connection, peer):
+
+            def on_settled(parts: Sequence[Points], ok: bool) -> None:
+                settled.append(([row for part in parts for row in rows_of(part)], ok))
+
+            stream = Upstream(upstream_spec(), keep_bytes=2**20, on_settled=on_settled)
+            await connection.attach(stream)
+            await stream.write_points(columns([row(1), row(2)]))
+            await stream.flush()
+            peer.refusals = 4
+            await stream.write_points(columns([row(3)]))
+            with pytest.raises(ResultNGException):
+                await stream.flush()
+
+    run(test())
+    assert settled == [([row(1), row(2)], True), ([row(3)], False)]
+
+
+def test_the_oldest_sections_can_be_forgotten() -> None:
+    async def test() -> None:
+        async with connected() as (connection, peer):
+            peer.acks = False
+            stream = await connection.open_upstream(upstream_spec(), keep_bytes=2**20)
+            for number in range(3):
+                await stream.write_points(columns([row(number)]))
+                stream.end_section()
+            await stream.write_points(columns([row(3)]))
+            stream.forget(2 * module.kept_bytes(columns([row(3)])))
+            assert sorted(stream.kept) == [2, 3]
+            stream.forget(0)
+            assert sorted(stream.kept) == [3]  # it is open
+            await peer.until(lambda peer: len(peer.ends) == 3)
+            peer.acks = True
+            peer.acknowledge_all()
+            await peer.flush()
+            await stream.close()
 
     run(test())

@@ -231,6 +231,30 @@ def test_after_closing_here_it_is_lost_too() -> None:
     run(test())
 
 
+def test_a_goodbye_that_is_not_waited_for_leaves_no_socket_behind() -> None:
+    async def test() -> None:
+        answers = asyncio.Event()
+
+        async def hang(peer: ServerConnection) -> None:
+            peer.transport.pause_reading()  # type: ignore[attr-defined]
+            await answers.wait()
+            peer.transport.abort()
+
+        async with listening(hang) as url:
+            transport = await opened(url)
+            closing = asyncio.ensure_future(transport.close())
+            await asyncio.wait([closing], timeout=0)
+            closing.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await closing
+            with pytest.raises(ConnectionLost):
+                await transport.receive()
+            assert transport._socket.transport.is_closing()
+            answers.set()
+
+    run(test())
+
+
 def test_a_text_message_is_refused() -> None:
     async def say(peer: ServerConnection) -> None:
         await peer.send("text")
