@@ -29,7 +29,7 @@ from tests.client.stream_peer import EDGE, MEASUREMENT, Row, columns, connected,
 ROWS = st.tuples(st.integers(0, 2**40), st.sampled_from([1, 10, 99, 135]), st.integers(0, 255), st.binary(max_size=12))
 
 
-@settings(max_examples=30)
+@settings(deadline=None, max_examples=30)
 @given(st.lists(st.one_of(ROWS, st.lists(ROWS, max_size=5), st.just("end"))))
 def test_everything_written_arrives_in_order_however_it_was_written(writes: list[Any]) -> None:
     wanted: list[Row] = []
