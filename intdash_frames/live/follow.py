@@ -289,7 +289,7 @@ class Live:
     # --- readers
 
     def on_batch(self, function: Callable[[pa.RecordBatch], Any]) -> None:
-        """Call a function with every batch that is shown, in a thread of its own; what it raises is logged and ends nothing.
+        """Call a function with every batch as it comes, in a thread of its own; what it raises is logged and ends nothing.
 
         Parameters
         ----------
@@ -394,7 +394,7 @@ class Live:
         return made
 
     async def __aiter__(self) -> AsyncIterator[pa.RecordBatch]:
-        """Every batch that is shown from now on.
+        """Every batch from now on, as it comes: in order, also what is too late for the window.
 
         Raises
         ------

@@ -37,6 +37,11 @@ class DataResponse(Record):
     channel: int | None = field(metadata=INTEGER)
     data_payload: bytes = field(metadata=OBJECT)
 
+    def __str__(self) -> str:
+        # The vendor's tutorial prints the channel first; the order of its arguments is the other one.
+        names = ("time", "measurement_uuid", "data_type", "channel", "data_id", "data_payload")
+        return "\n".join(f"{name}: {getattr(self, name)}" for name in names)
+
 
 @dataclass(frozen=True, slots=True)
 class IdQuery(Record):

@@ -2,12 +2,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from intdash_frames.errors import UsageError
-from intdash_frames.model import DataType, IdQuery, SignalKey
+from intdash_frames.model import DataResponse, DataType, IdQuery, SignalKey
 
 
 @pytest.mark.parametrize(
@@ -49,3 +50,15 @@ def test_a_signal_key_comes_back_from_its_text(data_type: Any, channel: int | No
 def test_what_names_no_signal_is_refused(text: str) -> None:
     with pytest.raises(UsageError, match="'can:1/000001a0'"):
         SignalKey.parse(text)
+
+
+def test_a_response_prints_the_lines_of_the_tutorial_in_their_order() -> None:
+    response = DataResponse(pd.Timestamp("2020-01-01", tz="UTC"), "m", DataType.string, "x", 1, b"a")
+    assert [line.partition(":")[0] for line in str(response).splitlines()] == [
+        "time",
+        "measurement_uuid",
+        "data_type",
+        "channel",
+        "data_id",
+        "data_payload",
+    ]
