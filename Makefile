@@ -12,7 +12,7 @@ LOWEST := .venv-lowest
 # Errors stay visible, the rest of pip's talk does not help anyone who typed `make demo`.
 PIP_INSTALL := -m pip install --quiet --quiet --disable-pip-version-check --no-input
 
-.PHONY: demo test check bench interop test-lowest format clean
+.PHONY: demo test check bench drops interop test-lowest format clean
 .DEFAULT_GOAL := test
 
 demo: $(VENV)/.made-demo
@@ -31,6 +31,10 @@ check: $(VENV)/.made-dev
 # `make bench BENCH=--quick` takes half a minute.
 bench: $(VENV)/.made-dev $(INTEROP)/.made
 	$(VENV)/bin/python -m tests.benchmarks.bench $(BENCH)
+
+# Five minutes in which the connection of a live view is cut a hundred times; fails if a point is missing or repeated.
+drops: $(VENV)/.made-dev
+	$(VENV)/bin/python -m tests.benchmarks.drops $(DROPS)
 
 # The vendor's SDK lives apart: it must not choose the versions that the package is tested with.
 interop: $(INTEROP)/.made

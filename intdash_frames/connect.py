@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from intdash_frames.client.basetimes import MeasurementBasetimes
     from intdash_frames.client.captures import Captures
+    from intdash_frames.client.connection import Connection
     from intdash_frames.client.credentials import TokenSource
     from intdash_frames.client.data_points import DataPoints
     from intdash_frames.client.edges import Edges
@@ -26,9 +27,12 @@ if TYPE_CHECKING:
     from intdash_frames.client.measurements import Measurements
     from intdash_frames.client.units import Units
     from intdash_frames.client.websocket import WebSocketConn
+    from intdash_frames.export.import_ import ImportReport
+    from intdash_frames.export.report import ExportReport
     from intdash_frames.frames.definitions import SignalDefinitions
     from intdash_frames.frames.progress import ProgressOption
     from intdash_frames.frames.query import Frames
+    from intdash_frames.frames.reading import Query
     from intdash_frames.live.follow import Live
     from intdash_frames.live.replay import ReplayResult
     from intdash_frames.live.upstream import LiveUpstream
@@ -61,7 +65,7 @@ class Client:
     retries : int
         Tries after the first, for calls that may be repeated.
     max_workers : int
-        Requests at once, at most. A read makes one at a time so far.
+        Requests at once, at most. An export makes as many, any other read one at a time so far.
     tz : str or tzinfo
         The zone of results.
 
@@ -210,7 +214,143 @@ class Client:
             tz=tz,
             errors=errors,
             progress=progress,
+            export=_export,
         )
+
+    def export(
+        self,
+        source: Any = None,
+        path: Any = None,
+        signals: Any = None,
+        start: Any = None,
+        end: Any = None,
+        *,
+        edge: Any = None,
+        labels: Any = None,
+        tz: Any = None,
+        decode: bool | None = None,
+        resume: bool = True,
+        errors: Literal["raise", "collect"] = "raise",
+        progress: ProgressOption = "auto",
+    ) -> ExportReport:
+        """Keep data points as a folder of Parquet files that pandas, polars, DuckDB and others read.
+
+        Memory stays bounded, and `max_workers` requests run at once. Stopped at any moment, the same call again goes on from
+        there, and the files come out the same as without the stop.
+
+        Parameters
+        ----------
+        source, signals, start, end, edge, labels, tz
+            As for `frames`.
+        path : path-like
+            The folder; made if absent. Exports of other measurements may be in it, if nothing else of the query differs.
+        decode : bool, optional
+            False keeps the raw payloads alone; else there are decoded columns beside them.
+        resume : bool
+            False reads everything again. Else what is there is verified by its SHA-256 and not read again, unless the
+            measurement has changed meanwhile.
+        errors : {"raise", "collect"}
+            Whether an incomplete export raises `IncompleteRead`, or is returned with what is missing in ``.failed``.
+        progress : "auto", bool or callable
+
+        Returns
+        -------
+        ExportReport
+
+        Raises
+        ------
+        UsageError
+            If an argument cannot work, the folder holds an export of another query, or another export is writing into it.
+        IncompleteRead
+            If something could not be read; the folder holds the rest.
+        IntdashError
+            If the folder cannot be written (any more).
+        """
+        if path is None:
+            raise UsageError("give path=, the folder of the export")
+        asked = self.frames(source, signals, start, end, edge=edge, labels=labels, tz=tz, errors=errors, progress=progress)
+        report: ExportReport = asked.to_parquet(path, decode=decode, resume=resume)
+        return report
+
+    def import_(
+        self,
+        path: Any,
+        *,
+        edge: Any = None,
+        resume: bool = True,
+        errors: Literal["raise", "collect"] = "raise",
+        progress: ProgressOption = "auto",
+    ) -> ImportReport:
+        """Make the measurements of an exported folder again: payload for payload, with base times and markers.
+
+        What has arrived is written down in the folder, section by section. Stopped at any moment, the same call again goes on
+        from there, and sends nothing twice.
+
+        Parameters
+        ----------
+        path : path-like
+            The folder of an export that came to its end.
+        edge : str or Edge, optional
+            Whose the new measurements are. Default: the edge they were of, if the server has it, else the client's own.
+        resume : bool
+            False makes new measurements of everything, whatever earlier calls made.
+        errors : {"raise", "collect"}
+            Whether an incomplete import raises `IncompleteStore`, or is returned with what is missing in ``.failed``.
+        progress : "auto", bool or callable
+
+        Returns
+        -------
+        ImportReport
+
+        Raises
+        ------
+        UsageError
+            If an argument cannot work, the folder is no export, or another import from it to this server is at work.
+        IncompleteStore
+            If something is not on the server after all retries; ``.result`` is the report.
+        """
+        from intdash_frames.export.import_ import import_
+
+        return import_(self.connection, path, edge=edge, resume=resume, errors=errors, progress=progress)
+
+    def sync(
+        self,
+        edge: Any,
+        path: Any,
+        *,
+        errors: Literal["raise", "collect"] = "raise",
+        progress: ProgressOption = "auto",
+    ) -> ExportReport:
+        """Keep a folder up to date with an edge: reads the measurements that are new or have changed, and no others.
+
+        Parameters
+        ----------
+        edge : str or Edge
+            Name or UUID.
+        path : path-like
+            The folder, made if absent; what was selected when it was begun holds on.
+        errors : {"raise", "collect"}
+            As for `export`.
+        progress : "auto", bool or callable
+
+        Returns
+        -------
+        ExportReport
+            Of the measurements that were read.
+
+        Raises
+        ------
+        UsageError, IncompleteRead, IntdashError
+            As `export` does.
+
+        Notes
+        -----
+        A measurement has changed if the server says so: its duration, end or time of change. It is then read as a whole, since
+        edges also send late what lies before the end. Measurements that were deleted on the server stay in the folder.
+        """
+        from intdash_frames.export.sync import sync
+
+        return sync(self.connection, edge, path, errors=errors, progress=progress)
 
     def live(
         self,
@@ -410,6 +550,12 @@ class Client:
         from intdash_frames.client.websocket import WebSocketConn
 
         return WebSocketConn(self.connection, flush_interval, auto_reconnect, token_source)
+
+
+def _export(connection: Connection, query: Query, path: Any, **options: Any) -> ExportReport:
+    from intdash_frames.export.export import export
+
+    return export(connection, query, path, **options)
 
 
 def default_client() -> Client:

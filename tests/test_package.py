@@ -21,7 +21,7 @@ NEED_NO_TEST = {"__init__.py", "__main__.py"}
 
 # Folders of tests about the whole and not about one module.
 ABOUT_THE_WHOLE = {"benchmarks", "docs", "interop"}
-TESTS_ABOUT_THE_WHOLE = {"test_package.py", "test_real_drive.py", "test_tutorial.py"}
+TESTS_ABOUT_THE_WHOLE = {"test_package.py", "test_real_drive.py", "test_tutorial.py", "test_drops.py"}
 
 # Modules too small or too close to another to be tested apart from it, and the test that covers them.
 TESTED_BY_A_NEIGHBOUR: dict[Path, str] = {}

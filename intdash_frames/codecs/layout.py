@@ -350,8 +350,11 @@ class Layout:
             if is_tail and not marks.any():
                 tails.append(whole.to_arrow(self.schema.field(self.tail_name).type))
             else:
-                tail_bytes = int((run.offsets[1:] - starts - size).sum(where=marks != kernels.UNDECODABLE))
+                good = marks != kernels.UNDECODABLE if marks.any() else slice(None)
+                tail_bytes = int((run.offsets[1:] - starts)[good].sum()) - size * len(starts[good])
                 tails.append(self._tail(run, starts, marks, tail_bytes))
+        if len(heads) == 1:
+            return self._decoded(runs, heads[0].records, heads[0].marks, tails)
         records = np.concatenate([np.empty(0, self.head_dtype), *(each.records for each in heads)])
         return self._decoded(runs, records, np.concatenate([np.empty(0, np.uint8), *(each.marks for each in heads)]), tails)
 

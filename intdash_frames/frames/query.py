@@ -48,8 +48,9 @@ def frames(
     tz: Any = None,
     errors: Literal["raise", "collect"] = "raise",
     progress: ProgressOption = "auto",
+    export: Callable[..., Any] | None = None,
 ) -> Frames:
-    """Ask for data points; see `Client.frames`."""
+    """Ask for data points; see `Client.frames`. What `Frames.to_parquet` does is a layer above and comes as `export`."""
     first, last = read_bound(start, tz=tz, name="start"), read_bound(end, tz=tz, name="end")
     if errors not in ("raise", "collect"):
         raise UsageError(f"errors={errors!r}; expected 'raise' or 'collect'")
@@ -66,7 +67,8 @@ def frames(
         None if head is None else int(head),
         progress,
     )
-    return Frames(connection, query, tz=connection.tz if tz is None else timebase.zone(tz), collect=errors == "collect")
+    tz = connection.tz if tz is None else timebase.zone(tz)
+    return Frames(connection, query, tz=tz, collect=errors == "collect", export=export)
 
 
 _Arguments = ParamSpec("_Arguments")
@@ -111,7 +113,9 @@ class Frames:
         tz: Any,
         collect: bool,
         read: Callable[[Connection, Query], Pass] = Reading,
+        export: Callable[..., Any] | None = None,
     ) -> None:
+        self._export = export
         self._connection, self._query, self._tz, self._collect, self._read = connection, query, tz, collect, read
         self._parts: list[Points] | None = None
         self._reading: Pass | None = None
@@ -270,6 +274,20 @@ class Frames:
 
     def __arrow_c_stream__(self, requested_schema: object = None) -> object:
         return self.to_reader().__arrow_c_stream__(requested_schema)
+
+    def to_parquet(self, path: Any, *, decode: bool | None = None, resume: bool = True) -> Any:
+        """Keep the answer as a folder of Parquet files; see `Client.export`, whose result this gives.
+
+        Nothing that was read before is used, and nothing is kept in memory.
+
+        Raises
+        ------
+        UsageError
+            If these frames are not what a server was asked for, but were computed.
+        """
+        if self._export is None:
+            raise UsageError(f"{self!r} are computed, not read; keep them with to_pandas().to_parquet(path)")
+        return self._export(self._connection, self._query, path, decode=decode, resume=resume, collect=self._collect)
 
     # --- frames ---
 

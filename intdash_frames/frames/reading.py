@@ -114,7 +114,7 @@ class Reading:
             before = 0
             with Progress(self.query.progress, total=total, label="reading") as progress:
                 for range_ in ranges:
-                    for batch in self._range(range_):
+                    for batch in self.read_range(range_):
                         size = int(batch.offsets[-1]) - int(batch.offsets[0])
                         progress.update(before + int(batch.time_ns[-1]) - range_.start_ns, points=len(batch), size_bytes=size)
                         yield batch
@@ -124,7 +124,8 @@ class Reading:
         finally:
             self._seconds += time.perf_counter() - began
 
-    def _range(self, range_: Range) -> Iterator[Points]:
+    def read_range(self, range_: Range) -> Iterator[Points]:
+        """Read one range, data only; what ended it early is the last of `failures`."""
         selection = self.query.selection
         asked = history.PointsQuery(range_.name, range_.start_ns, range_.end_ns, selection.idq, selection.labels)
         # What is narrowed here, the server cannot count for us; and it counts conversion errors, which are taken out here.

@@ -15,7 +15,7 @@ from intdash_frames.model import Edge, Measurement
 if TYPE_CHECKING:
     from intdash_frames.client.connection import Connection
 
-__all__ = ["Bound", "Range", "Source", "edge_uuid", "read_bound", "read_source"]
+__all__ = ["Bound", "Range", "Source", "edge_uuid", "own_range", "read_bound", "read_source"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,13 +94,20 @@ class Source:
                 continue
             # A model may be older than the last point; what the server says now is the range.
             measurement = connection.measurements.get(uuid=each if isinstance(each, str) else each.uuid)
-            first = measurement.basetime.as_unit("ns").value if measurement.basetime is not None else 0
-            # Durations are whole microseconds, and the last point may lie at the very end (protocol 2.3).
-            last = first + int(measurement.duration.as_unit("ns").value if measurement.duration is not None else 0) + 1000
+            own = own_range(measurement)
+            first, last = own.start_ns, own.end_ns
             ranges.append(Range(measurement.uuid, _place(start, first, last, first), _place(end, first, last, last), measurement))
         if len(ranges) == 1:
             _checked(ranges[0])
         return sorted((each for each in ranges if each.start_ns < each.end_ns), key=lambda each: each.start_ns)
+
+
+def own_range(measurement: Measurement) -> Range:
+    """Give the range that all points of a measurement lie in; from the epoch if it has no base time."""
+    first = measurement.basetime.as_unit("ns").value if measurement.basetime is not None else 0
+    # Durations are whole microseconds, and the last point may lie at the very end (protocol 2.3).
+    last = first + int(measurement.duration.as_unit("ns").value if measurement.duration is not None else 0) + 1000
+    return Range(measurement.uuid, first, last, measurement)
 
 
 def _place(bound: Bound | None, basetime_ns: int, end_ns: int, default_ns: int) -> int:

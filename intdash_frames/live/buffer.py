@@ -58,21 +58,31 @@ class Buffer:
         return self._held[self._stop - count : self._stop]
 
     def drop(self, count: int) -> None:
-        """Take the first items away."""
+        """Take the first items away; if memory is scarce the first time, more is taken at once, and none later."""
+        if count and not self._has_dropped:
+            self._has_dropped = True
+            if len(self) > len(self._held) * 7 // 8:
+                self._grow(len(self))
         self._start += count
-        self._has_dropped = self._has_dropped or count > 0
 
     def _move(self, needed: int) -> None:
         items, size = self.items, len(self._held)
         # Once items go while others come, their number only sways, and memory that was enough must not grow for that.
-        if needed <= (size * 9 // 10 if self._has_dropped else size * 2 // 3):
-            self._held[: len(items)] = items
-        else:
-            doubled = 2 * size if self._most is None else min(2 * size, self._most * 3 // 2)
-            self._held = np.empty(max(doubled, needed * 3 // 2), items.dtype)
-            self._held[: len(items)] = items
-            if items.dtype.itemsize:  # the system gives memory when it is first written: all of it now, and none later
-                self._held[len(items) :].view(np.uint8).fill(0)
+        if needed > (size * 9 // 10 if self._has_dropped else size * 2 // 3):
+            self._grow(needed)
+            return
+        for at in range(0, len(items), self._start):  # NumPy sets items that overlap with their new place aside, all at once
+            part = items[at : at + self._start]
+            self._held[at : at + len(part)] = part
+        self._start, self._stop = 0, len(items)
+
+    def _grow(self, needed: int) -> None:
+        items, size = self.items, len(self._held)
+        doubled = 2 * size if self._most is None else min(2 * size, self._most * 3 // 2)
+        self._held = np.empty(max(doubled, needed * 3 // 2), items.dtype)
+        self._held[: len(items)] = items
+        if items.dtype.itemsize:  # the system gives memory when it is first written: all of it now, and none later
+            self._held[len(items) :].view(np.uint8).fill(0)
         self._start, self._stop = 0, len(items)
 
 
@@ -132,9 +142,11 @@ class Payloads:
 
     def copy(self, start: int, stop: int, rows: NDArray[np.int64] | None = None) -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
         """Copy a piece, or some rows of it, counted from its first: (data, offsets)."""
-        bounds = self._bounds(start, stop)
-        data = self._data.items[bounds[0] - self._begin : bounds[-1] - self._begin]
-        offsets = (bounds - bounds[0]).astype(np.int32)
+        ends = self._ends.items
+        begin = int(ends[start - 1]) if start else self._begin
+        offsets = np.zeros(stop - start + 1, np.int32)
+        np.subtract(ends[start:stop], begin, out=offsets[1:], casting="same_kind")
+        data = self._data.items[begin - self._begin : begin - self._begin + int(offsets[-1])]
         if rows is None:
             return data.copy(), offsets
         sizes = offsets[rows + 1].astype(np.int64) - offsets[rows]

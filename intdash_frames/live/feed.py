@@ -117,7 +117,7 @@ class Feed:
         self._placing = Placing(keys, self._find_origin)
         self._counts = _Counts()
         self._kept: list[bool] = []
-        self._recent: list[Points] = []
+        self._recent: list[tuple[int, Points]] = []  # with the newest time of each
         self._newest_ns: int | None = None
         self._hole: Hole | None = None
         self._filling: asyncio.Task[None] | None = None
@@ -270,7 +270,8 @@ class Feed:
         self._counts.shown += len(points) - sum(left_out.values())
         newest = int(points.time_ns.max())
         self._newest_ns = newest if self._newest_ns is None else max(self._newest_ns, newest)
-        self._recent = [part for part in (*self._recent, points) if int(part.time_ns.max()) >= self._newest_ns - 2 * OVERLAP_NS]
+        oldest = self._newest_ns - OVERLAP_NS  # where a hole would begin that opened now
+        self._recent = [part for part in (*self._recent, (newest, points)) if part[0] >= oldest]
 
     # --- holes
 
@@ -282,7 +283,7 @@ class Feed:
             self._open_hole(self._newest_ns - OVERLAP_NS)
 
     def _open_hole(self, start_ns: int) -> None:
-        before = [part.take(np.flatnonzero(part.time_ns >= start_ns)) for part in self._recent]
+        before = [part.take(np.flatnonzero(part.time_ns >= start_ns)) for _, part in self._recent]
         self._hole = Hole(start_ns, Points.concat([part for part in before if len(part)], self._keys))
         self._filling = asyncio.create_task(self._fill(self._hole))
 

@@ -173,9 +173,10 @@ class Ring:
         return [self._piece(start, stop, wanted, has_payloads=has_payloads) for start, stop in pieces]
 
     def _piece(self, start: int, stop: int, wanted: NDArray[np.bool_] | None, *, has_payloads: bool) -> Rows:
-        rows = None if wanted is None else np.flatnonzero(wanted[self["series"][start:stop]])
+        chosen = None if wanted is None else wanted[self["series"][start:stop]]
+        rows = None if chosen is None or chosen.all() else np.flatnonzero(chosen)  # a plain copy is some times faster
         columns = {
-            name: column.items[start:stop].copy() if rows is None else column.items[start:stop][rows]
+            name: _copied(column.items[start:stop]) if rows is None else column.items[start:stop][rows]
             for name, column in self._columns.items()
         }
         time_ns, series = columns.pop("time_ns"), columns.pop("series")
@@ -185,3 +186,9 @@ class Ring:
             assert self._payloads is not None
             data, offsets = self._payloads.copy(start, stop, rows)
         return Rows(time_ns, series, columns, data, offsets)
+
+
+def _copied(items: NDArray[Any]) -> NDArray[Any]:
+    """Copy items; NumPy copies records field by field, which takes many times as long as the same bytes at once."""
+    size = items.dtype.itemsize
+    return items.view(f"V{size}").copy().view(items.dtype) if items.dtype.names and size else items.copy()

@@ -20,6 +20,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from tests.benchmarks.live import live
 from tests.benchmarks.streaming import streams
 from tests.benchmarks.table import HEADER, Row, by_turns, line, megabytes, seconds, versus
 from tests.benchmarks.workers import OURS, REFERENCE, ROOT, Worker, medians
@@ -27,7 +28,7 @@ from tests.benchmarks.workers import OURS, REFERENCE, ROOT, Worker, medians
 UUID = "6f1c0f34-5a5c-4a0e-9d0b-6f3a7a0c2e11"
 BATCHES_REPEATS = 10
 PAGE_POINTS = 100_000
-PARTS = ("decode", "store_encode", "end_to_end", "memory", "streams", "import")
+PARTS = ("decode", "store_encode", "end_to_end", "memory", "streams", "live", "import")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +49,10 @@ class Options:
         How long points are streamed at a pace or at full speed [s].
     callback_points : int
         Points that are streamed one by one.
+    live_seconds : float
+        How long points are sent to a live view at a pace [s].
+    looks : int
+        How often a live view is looked at in each way.
     imports : int
         Interpreters started for each of the two imports.
     """
@@ -58,6 +63,8 @@ class Options:
     reference_runs: tuple[int, ...] = (3, 1)
     stream_seconds: float = 10
     callback_points: int = 50_000
+    live_seconds: float = 60
+    looks: int = 50
     imports: int = 15
 
 
@@ -159,7 +166,7 @@ def measure(options: Options) -> Iterator[Row]:
         if parts & {"decode", "store_encode"}:
             with Worker(REFERENCE, "tests.benchmarks.peer") as reference:
                 yield from bodies(options, folder, ours, reference)
-        if parts & {"end_to_end", "memory", "streams"}:
+        if parts & {"end_to_end", "memory", "streams", "live"}:
             with Worker(OURS, "tests.benchmarks.serving") as server:
                 url = server.ask("start", data=str(folder / "bench.duckdb"))
                 if "end_to_end" in parts:
@@ -169,6 +176,9 @@ def measure(options: Options) -> Iterator[Row]:
                     yield from memory(options, url, ours)
                 if "streams" in parts:
                     yield from streams(url, seconds=options.stream_seconds, callback_points=options.callback_points)
+                if "live" in parts:
+                    amount = {"looks": options.looks, "reference_points": options.callback_points}
+                    yield from live(url, folder, seconds=options.live_seconds, **amount)
     if "import" in parts:
         yield from imports(options)
 
@@ -219,14 +229,14 @@ def run(options: Options, out: Path, show: Callable[[str], object] = print) -> d
 
 def main(arguments: Collection[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description="Measure this package against the vendor's SDK.")
-    parser.add_argument("--quick", action="store_true", help="100,000 points, 3 s of streams, no memory")
+    parser.add_argument("--quick", action="store_true", help="100,000 points, 3 s of streams, 10 s of live data, no memory")
     parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS, metavar="PART", help=", ".join(PARTS))
     parser.add_argument("--out", type=Path, default=ROOT / "build" / "benchmark.json", help="where to write the numbers")
     chosen = parser.parse_args(None if arguments is None else list(arguments))
     if not REFERENCE.exists():
         parser.error(f"the vendor's SDK is not installed in {REFERENCE.parents[1].name}: run `make interop`")
     parts = tuple(part for part in chosen.only if not (chosen.quick and part == "memory"))
-    quick = Options(sizes=(100_000,), parts=parts, reference_runs=(3,), stream_seconds=3, callback_points=20_000)
+    quick = Options(sizes=(100_000,), parts=parts, reference_runs=(3,), stream_seconds=3, callback_points=20_000, live_seconds=10)
     options = quick if chosen.quick else Options(parts=parts)
     run(options, chosen.out)
     print(f"written to {chosen.out}")

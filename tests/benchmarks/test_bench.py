@@ -9,6 +9,7 @@ from tests.benchmarks.bench import REFERENCE, Options, Row, line, run
 
 SMALL = Options(sizes=(2000,), parts=("decode", "store_encode", "end_to_end"), our_runs=2, reference_runs=(1,))
 STREAMS = Options(parts=("streams",), stream_seconds=0.1, callback_points=200)
+LIVE = Options(parts=("live",), live_seconds=0.1, looks=2, callback_points=200)
 with_reference = pytest.mark.skipif(
     not (REFERENCE.parents[1] / ".made").exists(), reason="the vendor's SDK is not installed: run `make interop`"
 )
@@ -48,6 +49,25 @@ def test_short_streams_have_a_row_for_each_way_and_lose_nothing(tmp_path: Path) 
     assert [row["value"] for row in lost] == [0] * len(lost)
     assert all(row["value"] > 0 for row in rows if row not in lost)
     assert all(row["points"] > 0 for row in rows)
+
+
+@with_reference
+def test_short_live_views_have_a_row_for_each_target_and_lose_nothing(tmp_path: Path) -> None:
+    rows = {row["what"]: row for row in run(LIVE, tmp_path / "benchmark.json", lambda _: None)["rows"]}
+    assert list(rows) == [
+        "live window at 200,000/s [1/s]",
+        "the same, points lost",
+        "the same, memory since full [% more]",
+        "look at floats, frame() [ms]",
+        "look at floats, [signal] [ms]",
+        "look at cans, frame() [ms]",
+        "look at cans, [signal] [ms]",
+        "p99 age of the newest row [ms]",
+        "live at full speed, ours / reference",
+    ]
+    assert rows["the same, points lost"]["value"] == 0
+    assert all(row["points"] > 0 for row in rows.values())
+    assert {row["points"] for what, row in rows.items() if what.startswith("look")} == {150_000}
 
 
 @pytest.mark.parametrize(

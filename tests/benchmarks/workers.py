@@ -46,14 +46,23 @@ class Worker:
 
     def ask(self, command: str, **arguments: Any) -> Any:
         """Let a command be carried out and give its answer."""
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        self._process.stdin.write(json.dumps({"command": command, **arguments}) + "\n")
-        self._process.stdin.flush()
-        line = self._process.stdout.readline()
-        if not line:
-            raise RuntimeError(f"{command} ended without an answer; standard error says why")
-        return json.loads(line)
+        return self.begin(command, **arguments)()
+
+    def begin(self, command: str, **arguments: Any) -> Callable[[], Any]:
+        """Let a command be carried out while others work; what this returns waits for the answer, before the next command."""
+        stdin, stdout = self._process.stdin, self._process.stdout
+        assert stdin is not None
+        assert stdout is not None
+        stdin.write(json.dumps({"command": command, **arguments}) + "\n")
+        stdin.flush()
+
+        def answer() -> Any:
+            line = stdout.readline()
+            if not line:
+                raise RuntimeError(f"{command} ended without an answer; standard error says why")
+            return json.loads(line)
+
+        return answer
 
     def __enter__(self) -> Self:
         return self
@@ -101,3 +110,9 @@ def peak_bytes() -> int:
         line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM:"))
         return int(line.split()[1]) * 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+
+
+def resident_bytes() -> int:
+    """Memory that this process has in RAM now; the most that it ever had, where the system does not tell."""
+    statm = Path("/proc/self/statm")
+    return int(statm.read_text().split()[1]) * resource.getpagesize() if statm.exists() else peak_bytes()

@@ -15,6 +15,7 @@ class Proxy:
     """Passes on every connection to a server, until it is told to cut them."""
 
     def __init__(self, url: str) -> None:
+        self.server_url = url
         parts = urlsplit(url)
         self._target = (parts.hostname, parts.port)
         self._open: set[asyncio.StreamWriter] = set()

@@ -1,6 +1,7 @@
 """Memory that slides: what is in it is what was added and not dropped, and it stops growing."""
 
 import itertools
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -57,6 +58,32 @@ def test_a_window_that_sways_by_a_tenth_does_not_grow():
         held.room(1 + full // 10)
         held.drop(full // 10)
         assert held.held_bytes == full
+
+
+def test_memory_that_is_scarce_when_the_first_items_go_is_taken_then():
+    held = Buffer(np.uint8)
+    while len(held) < 1000 or len(held) < held.held_bytes * 19 // 20:
+        held.room(1)
+    held.drop(20)
+    full = held.held_bytes
+    for _ in range(300):
+        held.room(20)
+        held.drop(20)
+        assert held.held_bytes == full
+
+
+def test_sliding_sets_nothing_aside():
+    held = Buffer(np.int64, 10_000)
+    for _ in range(100):
+        held.room(100)
+    tracemalloc.start()
+    try:
+        for _ in range(300):
+            held.drop(100)
+            held.room(100)
+        assert tracemalloc.get_traced_memory()[1] < held.held_bytes // 10
+    finally:
+        tracemalloc.stop()
 
 
 def test_records_without_fields_take_no_memory():
