@@ -71,9 +71,7 @@ class Buffer:
         if needed > (size * 9 // 10 if self._has_dropped else size * 2 // 3):
             self._grow(needed)
             return
-        for at in range(0, len(items), self._start):  # NumPy sets items that overlap with their new place aside, all at once
-            part = items[at : at + self._start]
-            self._held[at : at + len(part)] = part
+        self._held[: len(items)] = items
         self._start, self._stop = 0, len(items)
 
     def _grow(self, needed: int) -> None:

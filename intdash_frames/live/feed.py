@@ -20,6 +20,7 @@ from intdash_frames.errors import ApiError, IntdashError, ProtocolError, Transpo
 from intdash_frames.frames.selection import Selection
 from intdash_frames.live.hole import Hole
 from intdash_frames.live.origin import Origin, Placing, find_origin, rekeyed
+from intdash_frames.live.ring import Ring
 from intdash_frames.live.tally import Gap, LiveStats
 from intdash_frames.live.wanted import filters_of
 from intdash_frames.model import DownstreamSpec
@@ -117,7 +118,9 @@ class Feed:
         self._placing = Placing(keys, self._find_origin)
         self._counts = _Counts()
         self._kept: list[bool] = []
-        self._recent: list[tuple[int, Points]] = []  # with the newest time of each
+        # Of what was shown, as much as a hole needs that begins now; in one place, since many small columns scatter the memory.
+        self._recent = Ring(options.most_waiting, has_payloads=True)
+        self._forgotten_ns = timebase.INT64_MIN
         self._newest_ns: int | None = None
         self._hole: Hole | None = None
         self._filling: asyncio.Task[None] | None = None
@@ -270,8 +273,18 @@ class Feed:
         self._counts.shown += len(points) - sum(left_out.values())
         newest = int(points.time_ns.max())
         self._newest_ns = newest if self._newest_ns is None else max(self._newest_ns, newest)
-        oldest = self._newest_ns - OVERLAP_NS  # where a hole would begin that opened now
-        self._recent = [part for part in (*self._recent, (newest, points)) if part[0] >= oldest]
+        self._remember(points, self._newest_ns - OVERLAP_NS)
+
+    def _remember(self, points: Points, from_ns: int) -> None:
+        recent, most = self._recent, self._options.most_waiting
+        recent.append(points, np.arange(len(points)))
+        count = recent.count_before(from_ns)
+        if len(recent) - count > most:
+            recent.sort()
+            count = len(recent) - most
+            self._forgotten_ns = int(recent["time_ns"][count - 1])
+        if count:
+            recent.drop_oldest(count)
 
     # --- holes
 
@@ -280,11 +293,12 @@ class Feed:
         if self._hole is not None:
             self._hole.lost_again()
         elif self._newest_ns is not None:
-            self._open_hole(self._newest_ns - OVERLAP_NS)
+            self._open_hole(max(self._newest_ns - OVERLAP_NS, self._forgotten_ns + 1))
 
     def _open_hole(self, start_ns: int) -> None:
-        before = [part.take(np.flatnonzero(part.time_ns >= start_ns)) for _, part in self._recent]
-        self._hole = Hole(start_ns, Points.concat([part for part in before if len(part)], self._keys))
+        shown = [Points(rows.time_ns, rows.series, rows.data, rows.offsets, self._keys) for rows in self._recent.copy()]
+        before = [part.take(np.flatnonzero(part.time_ns >= start_ns)) for part in shown]
+        self._hole = Hole(start_ns, Points.concat(before, self._keys))
         self._filling = asyncio.create_task(self._fill(self._hole))
 
     async def _fill(self, hole: Hole) -> None:
