@@ -20,6 +20,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from tests.benchmarks.keep import RECORDING_POINTS, keep
 from tests.benchmarks.live import live
 from tests.benchmarks.streaming import streams
 from tests.benchmarks.table import HEADER, Row, by_turns, line, megabytes, seconds, versus
@@ -28,7 +29,7 @@ from tests.benchmarks.workers import OURS, REFERENCE, ROOT, Worker, medians
 UUID = "6f1c0f34-5a5c-4a0e-9d0b-6f3a7a0c2e11"
 BATCHES_REPEATS = 10
 PAGE_POINTS = 100_000
-PARTS = ("decode", "store_encode", "end_to_end", "memory", "streams", "live", "import")
+PARTS = ("decode", "store_encode", "end_to_end", "memory", "streams", "live", "keep", "import")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +54,10 @@ class Options:
         How long points are sent to a live view at a pace [s].
     looks : int
         How often a live view is looked at in each way.
+    keep_repeats : tuple of int
+        Lengths of the measurements that are exported, in recordings one after the other.
+    keep_points : int
+        Points of such a recording.
     imports : int
         Interpreters started for each of the two imports.
     """
@@ -65,6 +70,8 @@ class Options:
     callback_points: int = 50_000
     live_seconds: float = 60
     looks: int = 50
+    keep_repeats: tuple[int, ...] = (1, 10, 50)
+    keep_points: int = RECORDING_POINTS
     imports: int = 15
 
 
@@ -166,7 +173,7 @@ def measure(options: Options) -> Iterator[Row]:
         if parts & {"decode", "store_encode"}:
             with Worker(REFERENCE, "tests.benchmarks.peer") as reference:
                 yield from bodies(options, folder, ours, reference)
-        if parts & {"end_to_end", "memory", "streams", "live"}:
+        if parts & {"end_to_end", "memory", "streams", "live", "keep"}:
             with Worker(OURS, "tests.benchmarks.serving") as server:
                 url = server.ask("start", data=str(folder / "bench.duckdb"))
                 if "end_to_end" in parts:
@@ -179,6 +186,8 @@ def measure(options: Options) -> Iterator[Row]:
                 if "live" in parts:
                     amount = {"looks": options.looks, "reference_points": options.callback_points}
                     yield from live(url, folder, seconds=options.live_seconds, **amount)
+                if "keep" in parts:
+                    yield from keep(url, folder, repeats=options.keep_repeats, recording=options.keep_points)
     if "import" in parts:
         yield from imports(options)
 
@@ -229,14 +238,25 @@ def run(options: Options, out: Path, show: Callable[[str], object] = print) -> d
 
 def main(arguments: Collection[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description="Measure this package against the vendor's SDK.")
-    parser.add_argument("--quick", action="store_true", help="100,000 points, 3 s of streams, 10 s of live data, no memory")
+    parser.add_argument(
+        "--quick", action="store_true", help="100,000 points (folders: 1 million), 3 s of streams, 10 s of live data, no memory"
+    )
     parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS, metavar="PART", help=", ".join(PARTS))
     parser.add_argument("--out", type=Path, default=ROOT / "build" / "benchmark.json", help="where to write the numbers")
     chosen = parser.parse_args(None if arguments is None else list(arguments))
     if not REFERENCE.exists():
         parser.error(f"the vendor's SDK is not installed in {REFERENCE.parents[1].name}: run `make interop`")
     parts = tuple(part for part in chosen.only if not (chosen.quick and part == "memory"))
-    quick = Options(sizes=(100_000,), parts=parts, reference_runs=(3,), stream_seconds=3, callback_points=20_000, live_seconds=10)
+    quick = Options(
+        sizes=(100_000,),
+        parts=parts,
+        reference_runs=(3,),
+        stream_seconds=3,
+        callback_points=20_000,
+        live_seconds=10,
+        keep_repeats=(1, 2),
+        keep_points=500_000,
+    )
     options = quick if chosen.quick else Options(parts=parts)
     run(options, chosen.out)
     print(f"written to {chosen.out}")

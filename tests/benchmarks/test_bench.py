@@ -78,3 +78,17 @@ def test_a_target_is_reached_or_missed(value: float, target: str, met: bool | No
     row = Row("decode", 10, "1 ms", "2 ms", value, target)
     assert row.met is met
     assert ("MISSED" in line(row)) is (met is False)
+
+
+def test_small_folders_have_a_row_for_each_target_and_hold_every_point(tmp_path: Path) -> None:
+    options = Options(parts=("keep",), keep_repeats=(1, 2), keep_points=1000)
+    rows = run(options, tmp_path / "benchmark.json", lambda _: None)["rows"]
+    assert [row["what"] for row in rows] == [
+        "export [points/s]",
+        "export / plain download",
+        "peak memory of an export [MB]",
+        "peak memory of an export [MB]",
+        "the same, longest to shortest [% more]",
+        "import [points/s]",
+    ]
+    assert all(row["points"] in (1000, 2000) for row in rows)
