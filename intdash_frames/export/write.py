@@ -20,6 +20,7 @@ __all__ = ["UNFINISHED", "write_part", "write_table"]
 # Readers pass over names that begin with a dot; whoever resumes takes away what is called so.
 UNFINISHED: Final = ".{}.unfinished"
 GROUP_ROWS: Final = 1 << 20
+BATCH_ROWS: Final = 1 << 14
 
 Describe = Callable[[Kind], Mapping[str, str]]
 
@@ -89,15 +90,16 @@ def write_table(path: Path, table: pa.Table) -> tuple[int, str]:
     try:
         with open(aside, "wb") as file:
             sink = _Hashed(file)
-            # of payloads, extremes help nobody and may be whole pictures
-            known = [name for name in table.column_names if not pa.types.is_binary(table.schema.field(name).type)]
             with pq.ParquetWriter(
                 sink,
                 table.schema,
                 version="2.6",  # what came before it cuts times to microseconds
                 compression="zstd",
-                use_dictionary=[field.name for field in table.schema if pa.types.is_dictionary(field.type)],
-                write_statistics=known,
+                use_dictionary=[field.name for field in table.schema if _repeats(field.type)],
+                column_encoding=_encodings(table.schema),
+                # of payloads, extremes help nobody and may be whole pictures
+                write_statistics=[field.name for field in table.schema if not pa.types.is_binary(field.type)],
+                write_batch_size=BATCH_ROWS,
                 sorting_columns=[pq.SortingColumn(table.column_names.index("time"))],
                 write_page_index=True,
             ) as writer:
@@ -107,6 +109,22 @@ def write_table(path: Path, table: pa.Table) -> tuple[int, str]:
         aside.unlink(missing_ok=True)
         raise
     return sink.size_bytes, sink.digest.hexdigest()
+
+
+def _repeats(type_: pa.DataType) -> bool:
+    """Whether a column has few values again and again: ids, and the small numbers of a head."""
+    return bool(pa.types.is_dictionary(type_) or pa.types.is_unsigned_integer(type_))
+
+
+def _encodings(schema: pa.Schema) -> dict[str, str]:
+    """How the large columns are put down: stamps as steps, lengths of payloads apart from their bytes."""
+    found = {}
+    for field in schema:
+        if pa.types.is_timestamp(field.type):
+            found[field.name] = "DELTA_BINARY_PACKED"
+        elif pa.types.is_binary(field.type):
+            found[field.name] = "DELTA_LENGTH_BYTE_ARRAY"
+    return found
 
 
 class _Hashed:

@@ -86,6 +86,7 @@ def test_small_folders_have_a_row_for_each_target_and_hold_every_point(tmp_path:
     assert [row["what"] for row in rows] == [
         "export [points/s]",
         "export / plain download",
+        "export / download thrown away",
         "peak memory of an export [MB]",
         "peak memory of an export [MB]",
         "the same, longest to shortest [% more]",
