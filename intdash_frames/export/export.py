@@ -16,13 +16,15 @@ from intdash_frames import timebase
 from intdash_frames.codecs.points import Points
 from intdash_frames.errors import IncompleteRead, IntdashError, RemoteProtocolError, UsageError
 from intdash_frames.export import layout
-from intdash_frames.export.manifest import Folder, Manifest, Part, is_whole
-from intdash_frames.export.parts import LIMITS, Cell, Done, Limits, Track, Tracks, cut
+from intdash_frames.export.parts import LIMITS, Done, Limits, Track, Tracks, cut
 from intdash_frames.export.readme import readme
 from intdash_frames.export.report import ExportReport, summed
 from intdash_frames.export.room import Room
 from intdash_frames.export.wanted import Wanted, wanted
 from intdash_frames.export.write import write_part
+from intdash_frames.folder.cell import Cell
+from intdash_frames.folder.manifest import Folder, Manifest, Part, is_whole
+from intdash_frames.folder.names import PARTITIONS, PREFIX, Kind, folder_name
 from intdash_frames.frames import build
 from intdash_frames.frames.progress import Progress
 from intdash_frames.frames.reading import FAILURES, Query, Reading
@@ -180,10 +182,10 @@ def _verified(folder: Path, manifest: Manifest, names: set[str], *, by_digest: b
 
 def _sweep(folder: Path, measurement: str, listed: set[str]) -> None:
     """Take away what earlier exports left of a measurement: unfinished files, and parts that are cut otherwise now."""
-    pattern = "/".join("*" if name != "measurement" else layout.folder_name(name, measurement) for name in layout.PARTITIONS)
+    pattern = "/".join("*" if name != "measurement" else folder_name(name, measurement) for name in PARTITIONS)
     for place in folder.glob(pattern):
         for name in os.listdir(place):
-            is_ours = name.startswith((layout.PREFIX, f".{layout.PREFIX}"))
+            is_ours = name.startswith((PREFIX, f".{PREFIX}"))
             if is_ours and (place / name).relative_to(folder).as_posix() not in listed:
                 (place / name).unlink()
 
@@ -339,7 +341,7 @@ class _Run:
         self._written_ns += min(cell.end_ns, track.end_ns) - max(cell.start_ns, track.start_ns)
         self._progress.update(self._written_ns, points=sum(file.rows for file in part.files), size_bytes=size_bytes)
 
-    def _describe(self, kind: layout.Kind, each: Wanted) -> Mapping[str, str]:
+    def _describe(self, kind: Kind, each: Wanted) -> Mapping[str, str]:
         record, query = each.record["record"], self._manifest.query
         names = ("uuid", "edge_uuid", "name", "basetime", "basetime_type")
         return layout.metadata_of(

@@ -3,29 +3,25 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json
 import time
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 import numpy as np
-import pyarrow as pa
 
 from intdash_frames import timebase
 from intdash_frames.client.sections import SECTION_BYTES, Fate, Section, Sender, split
-from intdash_frames.codecs.layout import Values
 from intdash_frames.codecs.points import Points, check_storable
-from intdash_frames.codecs.series import Series, SeriesTable
+from intdash_frames.codecs.series import SeriesTable
 from intdash_frames.errors import IncompleteStore, IntdashError, UsageError
-from intdash_frames.export.layout import number_of
 from intdash_frames.export.ledger import Ledger
-from intdash_frames.export.manifest import File, Manifest, Part, read_manifest
-from intdash_frames.export.parts import Cell
+from intdash_frames.folder.cell import Cell
+from intdash_frames.folder.manifest import Manifest, Part, read_manifest
+from intdash_frames.folder.read import one_ahead, read_part
 from intdash_frames.frames.progress import Progress, ProgressOption, check_progress
 from intdash_frames.frames.reading import FAILURES
 from intdash_frames.frames.sources import edge_uuid
@@ -248,10 +244,10 @@ class _Run:
                 serial += known.of
                 self._count(_rows(part))
         with ThreadPoolExecutor(1, "intdash-frames-import-read") as reader:
-            for part, ahead in _one_ahead(reader, todo, lambda part: _points_of(self.folder, part, basetime_ns)):
+            for part, ahead in one_ahead(reader, todo, lambda part: _storable(self.folder, part, basetime_ns)):
                 try:
                     points, left_out = ahead.result()
-                except (OSError, IntdashError, pa.ArrowException) as exc:
+                except IntdashError as exc:
                     self._fail(part, exc)
                     continue
                 if left_out:
@@ -312,64 +308,16 @@ def _rows(part: Part) -> int:
     return sum(file.rows for file in part.files)
 
 
-def _one_ahead(
-    reader: ThreadPoolExecutor, parts: Iterable[Part], read: Callable[[Part], Read]
-) -> Iterator[tuple[Part, Future[Read]]]:
-    """Give parts with what is read of them; while one is looked at, the next one is being read, and no more than that."""
-    waiting: deque[tuple[Part, Future[Read]]] = deque()
-    for part in parts:
-        waiting.append((part, reader.submit(read, part)))
-        if len(waiting) == 2:
-            yield waiting.popleft()
-    yield from waiting
-
-
 # --- files -> points ---
 
 
-def _points_of(folder: Path, part: Part, basetime_ns: int) -> Read:
+def _storable(folder: Path, part: Part, basetime_ns: int) -> Read:
     """Read the points of a part in order of time, since the base time, and count those that cannot be stored."""
-    keys, batches, left_out = SeriesTable(), [], 0
-    for file in part.files:
-        points, odd = _points_in(folder, file, keys)
-        left_out += odd
-        if len(points):
-            batches.append(points)
-    points = Points.concat(batches, keys)
-    times = points.time_ns - basetime_ns
-    points = dataclasses.replace(points, time_ns=times)
-    if len(batches) > 1:
-        points = points.take(np.argsort(times, kind="stable"))
+    keys = SeriesTable()
+    points = read_part(folder, part, keys)
+    odd = np.asarray([key.data_type is None or key.channel is None for key in keys], np.bool_)[points.series]
+    if odd.any():
+        points = points.take(np.flatnonzero(~odd))
+    points = dataclasses.replace(points, time_ns=points.time_ns - basetime_ns)
     check_storable(points)
-    return points, left_out
-
-
-def _points_in(folder: Path, file: File, keys: SeriesTable) -> tuple[Points, int]:
-    """Read a file, if it is as it was written.
-
-    Raises
-    ------
-    UsageError
-        If it is not.
-    """
-    import pyarrow.parquet as pq
-
-    content = (folder / file.path).read_bytes()
-    if hashlib.sha256(content).hexdigest() != file.sha256:
-        raise UsageError(f"{file.path} is not as it was exported; export it again into the same folder, which mends it")
-    data_type = number_of(file.data_type)
-    table = pq.ParquetFile(pa.BufferReader(content)).read(columns=["time", "channel", "payload"])
-    if data_type is None or table["channel"].null_count:
-        storable = table["channel"].is_valid() if data_type is not None else pa.array([False] * len(table))
-        left_out, table = len(table), table.filter(storable)
-        left_out -= len(table)
-    else:
-        left_out = 0
-    time_ns = table["time"].cast(pa.int64()).combine_chunks().to_numpy()
-    channels = table["channel"].combine_chunks().to_numpy()
-    payloads = Values.of(table["payload"].combine_chunks())
-    codes = np.zeros(256, np.int32)
-    for channel in np.flatnonzero(np.bincount(channels, minlength=1)).tolist():
-        # What the payload says of its id is what a server will call it; the store call carries no id.
-        codes[channel] = keys.code(Series("", data_type, channel, "", file.data_type))
-    return Points(time_ns, codes[channels], payloads.data, payloads.offsets, keys), left_out
+    return points, int(odd.sum())

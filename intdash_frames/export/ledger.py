@@ -11,8 +11,8 @@ from types import TracebackType
 from typing import Any, BinaryIO, Self
 
 from intdash_frames.errors import UsageError
-from intdash_frames.export.manifest import Part, locked, whole_lines
-from intdash_frames.export.parts import Cell
+from intdash_frames.folder.cell import Cell
+from intdash_frames.folder.manifest import Part, locked, whole_lines
 
 __all__ = ["Ledger", "Sent"]
 

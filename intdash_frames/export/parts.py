@@ -11,12 +11,9 @@ from typing import Final
 import numpy as np
 
 from intdash_frames.codecs.points import Points
+from intdash_frames.folder.cell import DAY_NS, Cell
 
-__all__ = ["DAY_NS", "LIMITS", "Cell", "Done", "Limits", "Track", "Tracks", "cut", "days"]
-
-DAY_NS: Final = 86_400 * 10**9
-# A day halved so often is a nanosecond or two; what shares an instant stays together.
-DEEPEST: Final = 46
+__all__ = ["LIMITS", "Done", "Limits", "Track", "Tracks", "cut", "days"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,53 +35,6 @@ class Limits:
 # A file of a part is one row group. Scans would like it larger still; but a part waits in memory until it is whole, and is held
 # several times over while it is written: with these numbers an export of pictures stays below 400 MB.
 LIMITS: Final = Limits(rows=1 << 19, size_bytes=12 * 2**20)
-
-
-@dataclass(frozen=True, slots=True, order=True)
-class Cell:
-    """A stretch of time: a UTC day, or a half of a cell.
-
-    Attributes
-    ----------
-    day : int
-        Since 1970-01-01.
-    level : int
-        How often the day was halved.
-    index : int
-        Which of the ``2**level`` cells of that level.
-    """
-
-    day: int
-    level: int = 0
-    index: int = 0
-
-    @property
-    def start_ns(self) -> int:
-        """First instant [ns since the epoch]."""
-        return self.day * DAY_NS + (DAY_NS * self.index >> self.level)
-
-    @property
-    def end_ns(self) -> int:
-        """First instant behind it [ns since the epoch]."""
-        return self.day * DAY_NS + (DAY_NS * (self.index + 1) >> self.level)
-
-    @property
-    def halves(self) -> tuple[Cell, Cell]:
-        """The two cells it is made of."""
-        return Cell(self.day, self.level + 1, 2 * self.index), Cell(self.day, self.level + 1, 2 * self.index + 1)
-
-    @property
-    def is_smallest(self) -> bool:
-        """Whether it is not halved any more."""
-        return self.level >= DEEPEST
-
-    @property
-    def around(self) -> Iterator[Cell]:
-        """The cells that it is a piece of, smallest first."""
-        level, index = self.level, self.index
-        while level:
-            level, index = level - 1, index >> 1
-            yield Cell(self.day, level, index)
 
 
 def days(start_ns: int, end_ns: int) -> list[Cell]:

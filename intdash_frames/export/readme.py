@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from intdash_frames.export.manifest import Manifest
+from intdash_frames.folder.manifest import Manifest
 
 __all__ = ["readme"]
 

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 from intdash_frames.errors import UsageError
 from intdash_frames.export.export import export
-from intdash_frames.export.manifest import JOURNAL, Manifest, is_whole, read_manifest
 from intdash_frames.export.parts import LIMITS, Limits
 from intdash_frames.export.report import ExportReport
+from intdash_frames.folder.manifest import JOURNAL, Manifest, is_whole, read_manifest
 from intdash_frames.frames.progress import ProgressOption, check_progress
 from intdash_frames.frames.reading import Query
 from intdash_frames.frames.selection import select

@@ -11,9 +11,10 @@ from typing import BinaryIO, Final
 import pyarrow as pa
 
 from intdash_frames.codecs.points import Points
-from intdash_frames.export.layout import Kind, file_path, groups_of, kind_name, table_of
-from intdash_frames.export.manifest import File, Part
-from intdash_frames.export.parts import Cell
+from intdash_frames.export.layout import groups_of, table_of
+from intdash_frames.folder.cell import Cell
+from intdash_frames.folder.manifest import File, Part
+from intdash_frames.folder.names import Kind, file_path, kind_name
 
 __all__ = ["UNFINISHED", "write_part", "write_table"]
 

@@ -14,9 +14,9 @@ import pyarrow.parquet as pq
 
 import intdash_frames as idf
 from intdash_frames.export.export import export
-from intdash_frames.export.layout import number_of
 from intdash_frames.export.parts import Limits
 from intdash_frames.export.report import ExportReport
+from intdash_frames.folder.names import number_of
 from tests.frames.stored import Row, can_row, float_row, named, string_row
 
 SMALL = Limits(rows=40, size_bytes=4096)

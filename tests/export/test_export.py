@@ -15,7 +15,7 @@ import pytest
 
 import intdash_frames as idf
 from intdash_frames.errors import IncompleteRead, IntdashError, UsageError
-from intdash_frames.export.manifest import Folder
+from intdash_frames.folder.manifest import Folder
 from tests.export.exporting import SMALL, digests, export_small, hidden, some_rows, stored_points
 from tests.frames.stored import BASETIME_NS, can_row, column, contents, float_row, store_rows, string_row
 
@@ -296,7 +296,8 @@ def test_a_second_export_at_the_same_time_is_refused(client: idf.Client, recorde
 KILLED = """
 import os, signal, sys
 import intdash_frames as idf
-from intdash_frames.export import export, manifest, write
+from intdash_frames.export import export, write
+from intdash_frames.folder import manifest
 from pathlib import Path
 from tests.export.exporting import export_small
 

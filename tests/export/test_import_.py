@@ -234,8 +234,8 @@ def test_two_imports_at_once_are_one_too_many(there: idf.Client, exported: tuple
 def test_points_that_the_store_call_cannot_carry_are_counted(client: idf.Client, there: idf.Client, tmp_path: Path) -> None:
     uuid = store_rows(client, [float_row(0, 1.0)])
     client.export(uuid, tmp_path)
-    from intdash_frames.export.manifest import Folder, Part, read_manifest
     from intdash_frames.export.write import write_table
+    from intdash_frames.folder.manifest import Folder, Part, read_manifest
 
     manifest = read_manifest(tmp_path)
     assert manifest is not None

@@ -7,8 +7,8 @@ import pytest
 
 from intdash_frames.errors import UsageError
 from intdash_frames.export.ledger import Ledger, Sent
-from intdash_frames.export.manifest import Part
-from tests.export.test_manifest import part
+from intdash_frames.folder.manifest import Part
+from tests.folder.test_manifest import part
 
 URL = "http://x"
 

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from intdash_frames.codecs.points import Points
 from intdash_frames.codecs.series import Series, SeriesTable
-from intdash_frames.export.parts import DAY_NS, Cell, Done, Limits, Track, Tracks, cut, days
+from intdash_frames.export.parts import Done, Limits, Track, Tracks, cut, days
+from intdash_frames.folder.cell import DAY_NS, Cell
 
 KEYS = SeriesTable()
 CODE = KEYS.code(Series("m", 11, 1, "speed", "11"))
@@ -111,17 +112,6 @@ def test_parts_stay_the_same_whoever_takes_half_of_what_lies_ahead(
                 if data.draw(st.booleans()) and (half := track.give_half()) is not None:
                     tracks.append(half)
     assert sorted(found) == whole
-
-
-def test_a_cell_is_made_of_its_halves_down_to_a_nanosecond() -> None:
-    cell = Cell(18_452)
-    while not cell.is_smallest:
-        first, second = cell.halves
-        assert (first.start_ns, first.end_ns, second.end_ns) == (cell.start_ns, second.start_ns, cell.end_ns)
-        assert cell in first.around
-        assert cell in second.around
-        cell = second
-    assert 1 <= cell.end_ns - cell.start_ns <= 2
 
 
 def test_more_points_of_one_instant_than_a_part_may_hold_stay_together() -> None:

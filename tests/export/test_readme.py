@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 import intdash_frames as idf
-from intdash_frames.export.manifest import Manifest
 from intdash_frames.export.readme import readme
+from intdash_frames.folder.manifest import Manifest
 
 
 def test_what_the_page_says_runs_in_the_folder(

@@ -9,8 +9,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from intdash_frames.export import write
-from intdash_frames.export.parts import Cell
 from intdash_frames.export.write import write_part, write_table
+from intdash_frames.folder.cell import Cell
 from tests.export.test_layout import all_points
 
 TABLE = pa.table({"time": pa.array([1, 2], pa.timestamp("ns", "UTC")), "payload": [b"a", b"b"]})

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from intdash_frames.errors import UsageError
-from intdash_frames.export.manifest import File, Folder, Manifest, Part, is_whole, read_manifest, write_whole
-from intdash_frames.export.parts import Cell
+from intdash_frames.folder.cell import Cell
+from intdash_frames.folder.manifest import File, Folder, Manifest, Part, is_whole, read_manifest, write_whole
 
 MEASUREMENT = {"record": {"uuid": "m"}, "range": ["a", "b"]}
 

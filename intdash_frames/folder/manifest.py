@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import Any, BinaryIO, Final, Self
 
 from intdash_frames.errors import UsageError
-from intdash_frames.export.parts import Cell
+from intdash_frames.folder.cell import Cell
 
 __all__ = [
     "FORMAT",

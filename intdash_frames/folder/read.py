@@ -1,0 +1,208 @@
+"""Files of an export -> points: part by part in order of time, with no more in memory than one part and the next."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from intdash_frames.codecs.layout import Values
+from intdash_frames.codecs.points import Points
+from intdash_frames.codecs.series import Series, SeriesTable
+from intdash_frames.errors import UsageError
+from intdash_frames.folder.manifest import File, Part
+from intdash_frames.folder.names import number_of
+from intdash_frames.timebase import INT64_MAX, INT64_MIN
+
+__all__ = ["one_ahead", "points_in", "read_part"]
+
+# The decoded columns are left alone: what a payload says is for the reader to find out, by the same code as anywhere.
+COLUMNS: Final = ["time", "channel", "data_id", "payload"]
+
+Item = TypeVar("Item")
+Read = TypeVar("Read")
+
+# Tables of series may be shared by readers in several threads, and know nothing of threads.
+_naming = threading.Lock()
+
+
+def points_in(
+    folder: Path,
+    parts: Sequence[Part],
+    keys: SeriesTable,
+    *,
+    start_ns: int = INT64_MIN,
+    end_ns: int = INT64_MAX,
+    selects: Callable[[Series], bool] | None = None,
+    verified: set[str] | None = None,
+) -> Iterator[Points]:
+    """Give the points of a range, in order of time; while one part is looked at, the next one is read.
+
+    Parameters
+    ----------
+    folder : Path
+    parts : sequence of Part
+        Of one measurement, in order of time.
+    keys : SeriesTable
+        Where series get their codes.
+    start_ns, end_ns : int
+        Half open range [ns since the epoch].
+    selects, verified
+        As for `read_part`.
+
+    Yields
+    ------
+    Points
+        Those of a part, if it has any. What shares an instant is in the order in which it was exported within a data type, and
+        in the order of the names of data types among them: the folder does not keep more.
+
+    Raises
+    ------
+    UsageError
+        If a file is not as it was exported.
+    """
+
+    def read(part: Part) -> Points:
+        return read_part(folder, part, keys, start_ns=start_ns, end_ns=end_ns, selects=selects, verified=verified)
+
+    due = [part for part in parts if any(_reaches_into(file, start_ns, end_ns) for file in part.files)]
+    if len(due) == 1:  # a thread would have nothing to do
+        points = read(due[0])
+        if len(points):
+            yield points
+        return
+    with ThreadPoolExecutor(1, "intdash-frames-folder-read") as reader:
+        for _, ahead in one_ahead(reader, due, read):
+            points = ahead.result()
+            if len(points):
+                yield points
+
+
+def read_part(
+    folder: Path,
+    part: Part,
+    keys: SeriesTable,
+    *,
+    start_ns: int = INT64_MIN,
+    end_ns: int = INT64_MAX,
+    selects: Callable[[Series], bool] | None = None,
+    verified: set[str] | None = None,
+) -> Points:
+    """Read the points of a part, in order of time.
+
+    Parameters
+    ----------
+    folder : Path
+    part : Part
+    keys : SeriesTable
+        Where series get their codes.
+    start_ns, end_ns : int
+        Half open range [ns since the epoch].
+    selects : callable, optional
+        Says whether the points of a series are wanted; all if not given.
+    verified : set of str, optional
+        Paths of files whose digests are known to be right; what is read is added. Without it, each read checks the digest.
+
+    Returns
+    -------
+    Points
+        Times since the epoch, ids as they were exported.
+
+    Raises
+    ------
+    UsageError
+        If a file is not as it was exported.
+    """
+    batches = []
+    for file in part.files:
+        if _reaches_into(file, start_ns, end_ns):
+            points = _points_of(file, _table_of(folder, file, verified), keys, start_ns, end_ns, selects)
+            if len(points):
+                batches.append(points)
+    points = Points.concat(batches, keys)
+    if len(batches) > 1:
+        points = points.take(np.argsort(points.time_ns, kind="stable"))
+    return points
+
+
+def one_ahead(
+    reader: ThreadPoolExecutor, items: Iterable[Item], read: Callable[[Item], Read]
+) -> Iterator[tuple[Item, Future[Read]]]:
+    """Give items with what is read of them; while one is looked at, the next one is being read, and no more than that."""
+    waiting: deque[tuple[Item, Future[Read]]] = deque()
+    for item in items:
+        waiting.append((item, reader.submit(read, item)))
+        if len(waiting) == 2:
+            yield waiting.popleft()
+    yield from waiting
+
+
+def _reaches_into(file: File, start_ns: int, end_ns: int) -> bool:
+    return file.first_ns < end_ns and file.last_ns >= start_ns
+
+
+def _table_of(folder: Path, file: File, verified: set[str] | None) -> pa.Table:
+    """Read the columns that matter of a file, if it is as it was written."""
+    import pyarrow.parquet as pq
+
+    try:
+        source: Any = folder / file.path
+        if verified is None or file.path not in verified:
+            content = source.read_bytes()
+            if hashlib.sha256(content).hexdigest() != file.sha256:
+                raise UsageError(f"{file.path} is not as it was exported; export it again into the same folder, which mends it")
+            if verified is not None:
+                verified.add(file.path)
+            source = pa.BufferReader(content)
+        with pq.ParquetFile(source) as opened:
+            return opened.read(columns=COLUMNS)
+    except (OSError, pa.ArrowException) as exc:
+        raise UsageError(f"{file.path} cannot be read: {exc}; export it again into the same folder, which mends it") from exc
+
+
+def _points_of(
+    file: File, table: pa.Table, keys: SeriesTable, start_ns: int, end_ns: int, selects: Callable[[Series], bool] | None
+) -> Points:
+    time_ns = table["time"].cast(pa.int64()).combine_chunks().to_numpy()
+    if file.first_ns < start_ns or file.last_ns >= end_ns:
+        start, stop = np.searchsorted(time_ns, [start_ns, end_ns])
+        table, time_ns = table.slice(start, stop - start), time_ns[start:stop]
+    codes, chosen = _codes_of(file, table, keys, selects)
+    payloads = Values.of(table["payload"].combine_chunks())
+    points = Points(time_ns, codes, payloads.data, payloads.offsets, keys)
+    return points if chosen.all() else points.take(np.flatnonzero(chosen))
+
+
+def _codes_of(
+    file: File, table: pa.Table, keys: SeriesTable, selects: Callable[[Series], bool] | None
+) -> tuple[NDArray[np.int32], NDArray[np.bool_]]:
+    """Series code of each row, and whether it is wanted; those that are not have none."""
+    ids = table["data_id"].unify_dictionaries().combine_chunks()
+    channels = table["channel"].combine_chunks()
+    no_channel = 256
+    numbers = (channels.cast(pa.int32()).fill_null(no_channel) if channels.null_count else channels).to_numpy()
+    used = np.flatnonzero(np.bincount(numbers, minlength=1))
+    place = np.zeros(no_channel + 1, np.int64)
+    place[used] = np.arange(len(used))
+    which = place[numbers] * len(ids.dictionary) + ids.indices.to_numpy()
+    kind = number_of(file.data_type)
+    type_text = file.data_type.removeprefix("text:") if kind is None else str(kind)
+    codes, chosen = np.zeros(len(used) * len(ids.dictionary), np.int32), np.zeros(len(used) * len(ids.dictionary), np.bool_)
+    with _naming:
+        for each in np.flatnonzero(np.bincount(which, minlength=1)).tolist():
+            channel, data_id = divmod(each, len(ids.dictionary))
+            number = int(used[channel])
+            key = Series(
+                file.measurement, kind, None if number == no_channel else number, ids.dictionary[data_id].as_py(), type_text
+            )
+            if selects is None or selects(key):
+                codes[each], chosen[each] = keys.code(key), True
+    return codes[which], chosen[which]
