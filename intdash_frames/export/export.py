@@ -20,7 +20,7 @@ from intdash_frames.export.parts import LIMITS, Done, Limits, Track, Tracks, cut
 from intdash_frames.export.readme import readme
 from intdash_frames.export.report import ExportReport, summed
 from intdash_frames.export.room import Room
-from intdash_frames.export.wanted import Wanted, wanted
+from intdash_frames.export.wanted import Wanted, edges_of, signals_of, wanted
 from intdash_frames.export.write import write_part
 from intdash_frames.folder.cell import Cell
 from intdash_frames.folder.manifest import Folder, Manifest, Part, is_whole
@@ -78,6 +78,8 @@ def export(
         described = _described(query, decode=decode is not False, limits=limits)
         found = wanted(connection, query)
         manifest = _begun(folder, connection, described, found, resume=resume)
+        manifest.edges |= edges_of(connection, found)
+        manifest.signals = signals_of(connection)
         names = {each.uuid for each in found}
         empty = _named(query) - names
         manifest.skipped = [each for each in manifest.skipped if each["measurement"] not in names | empty]

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from intdash_frames import timebase
-from intdash_frames.errors import NotFound
+from intdash_frames.errors import ApiError, NotFound
 from intdash_frames.frames.reading import Query
 from intdash_frames.frames.sources import Range, edge_uuid, own_range
 from intdash_frames.model import Measurement
@@ -15,10 +16,12 @@ from intdash_frames.model.form import dump
 if TYPE_CHECKING:
     from intdash_frames.client.connection import Connection
 
-__all__ = ["Wanted", "wanted"]
+__all__ = ["Wanted", "edges_of", "signals_of", "wanted"]
 
 PAGE: Final = 1000
 MICROSECOND_NS: Final = 1000
+# A server that has no such call, or does not let everybody make it: the points are worth having without.
+REFUSALS: Final = (403, 404, 405)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,3 +96,32 @@ def _wanted(connection: Connection, measurement: Measurement, start_ns: int, end
         "range": [timebase.to_iso(start_ns), timebase.to_iso(end_ns)],
     }
     return Wanted(measurement.uuid, measurement.edge_uuid, start_ns, end_ns, record)
+
+
+def edges_of(connection: Connection, found: Iterable[Wanted]) -> dict[str, dict[str, Any]]:
+    """The records of the edges that measurements are of, by UUID; those that the server does not list are left out."""
+    missing, edges = {each.edge_uuid for each in found}, {}
+    for disabled in (False, True):
+        if not missing:
+            break
+        for each in _listed(connection.edges.list(disabled=disabled, limit=PAGE, iterator=True)):
+            if each.uuid in missing:
+                # To read is to log in: what says when would make another manifest of the same data.
+                edges[each.uuid] = dump(each) | {"last_login_at": None}
+        missing -= edges.keys()
+    return edges
+
+
+def signals_of(connection: Connection) -> list[dict[str, Any]]:
+    """All signal definitions of the server, by label."""
+    pages = connection.signals.list(sort="label", limit=PAGE, iterator=True)
+    return sorted((dump(each) for each in _listed(pages)), key=lambda record: (record["label"], record["uuid"]))
+
+
+def _listed(pages: Iterator[list[Any]]) -> Iterator[Any]:
+    try:
+        for page in pages:
+            yield from page
+    except ApiError as exc:
+        if exc.status not in REFUSALS:
+            raise

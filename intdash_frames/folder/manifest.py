@@ -104,6 +104,10 @@ class Manifest:
         What of each measurement was asked for; the same for all of a folder.
     measurements : dict of str to dict
         By UUID: the record of the server, its edge, base times and markers, the range that was asked for.
+    edges : dict of str to dict
+        By UUID: the records of the edges that the measurements are of, without the time of their last login.
+    signals : list of dict
+        The signal definitions of the server, as of the last time that the folder was written.
     parts : dict of (str, Cell) to Part
     failed : list of dict
         What could not be read: ``measurement``, ``start``, ``end``, ``reason``.
@@ -115,6 +119,8 @@ class Manifest:
     url: str
     query: dict[str, Any]
     measurements: dict[str, dict[str, Any]] = field(default_factory=dict)
+    edges: dict[str, dict[str, Any]] = field(default_factory=dict)
+    signals: list[dict[str, Any]] = field(default_factory=list)
     parts: dict[tuple[str, Cell], Part] = field(default_factory=dict)
     failed: list[dict[str, Any]] = field(default_factory=list)
     skipped: list[dict[str, Any]] = field(default_factory=list)
@@ -142,6 +148,8 @@ class Manifest:
             "complete": not self.failed,
             "rows": sum(file.rows for part in parts for file in part.files),
             "bytes": sum(file.bytes for part in parts for file in part.files),
+            "edges": dict(sorted(self.edges.items())),
+            "signals": self.signals,
             "measurements": dict(sorted(self.measurements.items())),
             "failed": self.failed,
             "skipped": self.skipped,
@@ -160,6 +168,8 @@ class Manifest:
         if record.get("format") != FORMAT:
             raise UsageError(f"the manifest is of format {record.get('format')!r}; this version of intdash-frames reads {FORMAT}")
         manifest = cls(*(record[name] for name in ("version", "url", "query", "measurements")))
+        # The first folders have neither.
+        manifest.edges, manifest.signals = dict(record.get("edges", {})), list(record.get("signals", []))
         for each in record["parts"]:
             manifest.add(Part.from_json(each))
         manifest.failed, manifest.skipped = record["failed"], record["skipped"]
@@ -218,6 +228,8 @@ class Folder:
                 fresh = Manifest(record["version"], record["url"], record["query"])
                 if manifest is None or manifest.query != fresh.query or manifest.url != fresh.url:
                     manifest = fresh
+                manifest.edges |= record.get("edges", {})
+                manifest.signals = record.get("signals", [])
             elif manifest is None:
                 continue
             elif "range" in record:
@@ -240,7 +252,8 @@ class Folder:
     def begin(self, manifest: Manifest) -> None:
         """Write down all that is known, so that whatever happens now, the next export knows it."""
         path = self.path / JOURNAL
-        lines: list[dict[str, Any]] = [{"version": manifest.version, "url": manifest.url, "query": manifest.query}]
+        same = ("version", "url", "query", "edges", "signals")
+        lines: list[dict[str, Any]] = [{name: getattr(manifest, name) for name in same}]
         lines += manifest.measurements.values()
         lines += [part.to_json() for part in manifest.parts.values()]
         write_whole(path, b"".join(map(_line, lines)))

@@ -4,8 +4,8 @@ import pandas as pd
 import pytest
 
 import intdash_frames as idf
-from intdash_frames.errors import NotFound
-from intdash_frames.export.wanted import wanted
+from intdash_frames.errors import ApiError, NotFound
+from intdash_frames.export.wanted import edges_of, signals_of, wanted
 from tests.frames.stored import BASETIME_NS, float_row, store_rows
 
 ABSENT = "414c343c-1e2f-7ed4-c2ce-78e57311d8a3"
@@ -35,3 +35,24 @@ def test_all_that_belongs_to_a_measurement_is_in_its_record(client: idf.Client) 
 def test_a_measurement_that_is_not_there_is_an_error(client: idf.Client) -> None:
     with pytest.raises(NotFound):
         wanted(client.connection, client.frames(ABSENT)._query)
+
+
+def test_the_edges_of_what_is_wanted_come_without_what_reading_changes(server: idf.LocalServer, client: idf.Client) -> None:
+    uuid = store_rows(client, [float_row(5, 1.0)])
+    edges = edges_of(client.connection, wanted(client.connection, client.frames(uuid)._query))
+    me = client.edges.me()
+    assert [(each["uuid"], each["name"], each["last_login_at"]) for each in edges.values()] == [(me.uuid, "demo", None)]
+    assert edges_of(client.connection, []) == {}
+
+
+def test_a_server_that_refuses_its_edges_and_signals_has_none_to_be_kept() -> None:
+    with idf.LocalServer() as server, server.client(retries=0) as client:
+        uuid = store_rows(client, [float_row(5, 1.0)])
+        found = wanted(client.connection, client.frames(uuid)._query)
+        server.inject(idf.Fault.status(403, times=2, path="/api/v1/edges"))
+        server.inject(idf.Fault.status(404, path="/api/v1/signals"))
+        assert edges_of(client.connection, found) == {}
+        assert signals_of(client.connection) == []
+        server.inject(idf.Fault.status(503, path="/api/v1/signals"))
+        with pytest.raises(ApiError, match="503"):
+            signals_of(client.connection)

@@ -28,6 +28,7 @@ def manifest_of(*parts: Part) -> Manifest:
 def test_a_manifest_is_read_as_it_was_written(tmp_path: Path) -> None:
     written = manifest_of(part(1), part(0))
     written.failed.append({"measurement": "m", "reason": "gone"})
+    written.edges["e"], written.signals = {"uuid": "e", "name": "car"}, [{"label": "speed"}]
     with Folder(tmp_path) as folder:
         folder.begin(written)
         folder.finish(written, "read me")
@@ -37,17 +38,27 @@ def test_a_manifest_is_read_as_it_was_written(tmp_path: Path) -> None:
     assert (tmp_path / "README.md").read_text() == "read me"
 
 
+def test_a_manifest_of_the_first_version_is_read(tmp_path: Path) -> None:
+    record = manifest_of(part(0)).to_json()
+    del record["edges"], record["signals"]
+    (tmp_path / "manifest.json").write_text(json.dumps(record))
+    assert read_manifest(tmp_path) == manifest_of(part(0))
+
+
 def test_the_order_of_writing_does_not_show() -> None:
     one, other = manifest_of(part(1), part(0), part(0, "n")), manifest_of(part(0, "n"), part(0), part(1))
     assert json.dumps(one.to_json()) == json.dumps(other.to_json())
 
 
 def test_what_was_finished_before_a_kill_is_known(tmp_path: Path) -> None:
+    begun, whole = manifest_of(part(0)), manifest_of(part(0), part(1))
+    for each in (begun, whole):
+        each.edges, each.signals = {"e": {"uuid": "e"}}, [{"label": "speed"}]
     with Folder(tmp_path) as folder:
-        folder.begin(manifest_of(part(0)))
+        folder.begin(begun)
         folder.note(part(1))
     with Folder(tmp_path) as folder:
-        assert folder.read() == manifest_of(part(0), part(1))
+        assert folder.read() == whole
 
 
 def test_a_line_that_was_cut_off_is_no_part(tmp_path: Path) -> None:
