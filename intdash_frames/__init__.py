@@ -73,7 +73,19 @@ from intdash_frames.model import (
 )
 
 if TYPE_CHECKING:
+    from intdash_frames.client.basetimes import MeasurementBasetimes
+    from intdash_frames.client.captures import Captures
     from intdash_frames.client.credentials import StaticTokenSource, TokenSource
+    from intdash_frames.client.data_points import DataPoints
+    from intdash_frames.client.downstream import Downstream
+    from intdash_frames.client.edges import Edges
+    from intdash_frames.client.iscp import ISCPConn
+    from intdash_frames.client.markers import MeasurementMarkers
+    from intdash_frames.client.measurements import Measurements
+    from intdash_frames.client.signals import Signals
+    from intdash_frames.client.units import Units
+    from intdash_frames.client.upstream import Upstream
+    from intdash_frames.client.websocket import WebSocketConn
     from intdash_frames.frames.query import Frames
     from intdash_frames.frames.report import Report
     from intdash_frames.frames.store import StoreResult, store
@@ -83,6 +95,7 @@ __all__ = [
     "ApiError",
     "BasetimeType",
     "Capture",
+    "Captures",
     "Client",
     "ConnectFailed",
     "ConnectionLost",
@@ -97,15 +110,19 @@ __all__ = [
     "ConversionType",
     "DataFilter",
     "DataPoint",
+    "DataPoints",
     "DataResponse",
     "DataType",
     "Display",
+    "Downstream",
     "DownstreamSpec",
     "Edge",
     "EdgeType",
+    "Edges",
     "Fault",
     "Frames",
     "GapError",
+    "ISCPConn",
     "ISCPConnClosedException",
     "IdQuery",
     "IncompleteRead",
@@ -115,11 +132,14 @@ __all__ = [
     "LocalServer",
     "Measurement",
     "MeasurementBasetime",
+    "MeasurementBasetimes",
     "MeasurementMarker",
     "MeasurementMarkerDetail",
     "MeasurementMarkerDetailPoint",
     "MeasurementMarkerDetailRange",
     "MeasurementMarkerType",
+    "MeasurementMarkers",
+    "Measurements",
     "MissingDependency",
     "NotFound",
     "PayloadError",
@@ -130,6 +150,7 @@ __all__ = [
     "ResultNGException",
     "Signal",
     "SignalKey",
+    "Signals",
     "StaticTokenSource",
     "StoreResult",
     "TimedOut",
@@ -137,8 +158,11 @@ __all__ = [
     "TransportError",
     "Unauthorized",
     "Unit",
+    "Units",
+    "Upstream",
     "UpstreamSpec",
     "UsageError",
+    "WebSocketConn",
     "data",
     "default_client",
     "store",
@@ -149,12 +173,24 @@ __version__ = "0.1.0"
 
 # What loads requests, numba or the server with it, and the module it comes from.
 _ON_FIRST_USE = {
+    "Captures": "intdash_frames.client.captures",
+    "DataPoints": "intdash_frames.client.data_points",
+    "Downstream": "intdash_frames.client.downstream",
+    "Edges": "intdash_frames.client.edges",
     "Fault": "intdash_frames.server.faults",
     "Frames": "intdash_frames.frames.query",
+    "ISCPConn": "intdash_frames.client.iscp",
+    "MeasurementBasetimes": "intdash_frames.client.basetimes",
+    "MeasurementMarkers": "intdash_frames.client.markers",
+    "Measurements": "intdash_frames.client.measurements",
     "Report": "intdash_frames.frames.report",
+    "Signals": "intdash_frames.client.signals",
     "StaticTokenSource": "intdash_frames.client.credentials",
     "StoreResult": "intdash_frames.frames.store",
     "TokenSource": "intdash_frames.client.credentials",
+    "Units": "intdash_frames.client.units",
+    "Upstream": "intdash_frames.client.upstream",
+    "WebSocketConn": "intdash_frames.client.websocket",
     "store": "intdash_frames.frames.store",
 }
 
