@@ -407,9 +407,9 @@ class StreamConnection:
                 for item in read_message(message, self._keys):
                     await self._take(item)
             except RemoteProtocolError as exc:
-                # The next message begins anew, so the connection is still good; what the rest of this one held is not known.
-                self.session.skipped["message that is cut or malformed"] += 1
-                logger.warning("%r: the rest of a message of %d bytes is lost: %s", self, len(message), exc)
+                # What the rest of the message held is lost, and nobody could tell: a connection that has ended is noticed.
+                logger.warning("%r: a message of %d bytes cannot be read: %s", self, len(message), exc)
+                raise RemoteProtocolError(f"the server broke the protocol: {exc}") from exc
 
     async def _take(self, item: Element | UnitRun | Unread) -> None:
         if isinstance(item, UnitRun):

@@ -14,11 +14,18 @@ from intdash_frames.errors import (
     ConnectFailed,
     ISCPConnClosedException,
     LocalProtocolError,
+    RemoteProtocolError,
     ResultNGException,
     TimedOut,
     Unauthorized,
 )
-from intdash_frames.protocol.elements import DownstreamSpecRequest, SectionAck, UpstreamSpecRequest, UpstreamSpecResponse
+from intdash_frames.protocol.elements import (
+    DownstreamSpecRequest,
+    DownstreamSpecResponse,
+    SectionAck,
+    UpstreamSpecRequest,
+    UpstreamSpecResponse,
+)
 from intdash_frames.protocol.framing import write_elements
 from intdash_frames.server.app import Server, serve
 from tests.client.stream_peer import (
@@ -239,23 +246,53 @@ def test_a_callback_may_close_the_connection() -> None:
     assert calls == ["callback", "closed"]
 
 
-def test_a_message_that_cannot_be_read_is_counted_and_the_next_one_is_read(caplog: pytest.LogCaptureFixture) -> None:
+def test_an_element_of_an_unknown_type_is_counted_and_the_next_message_is_read(caplog: pytest.LogCaptureFixture) -> None:
     async def test() -> None:
         async with connected() as (connection, peer):
             ack = write_elements([SectionAck(1, 0, 5)])
-            for message in (b"junk", ack[:-1], ack + b"\xaa\x77rest", write_elements([UpstreamSpecResponse(9, 0)])):
+            for message in (ack + b"\xaa\x77rest", write_elements([UpstreamSpecResponse(9, 0)])):
                 await peer.socket.send(message)
             await (await connection.open_upstream(upstream_spec())).close()
             skipped = connection.session.skipped
-            assert skipped["message that is cut or malformed"] == 2
             assert skipped["unknown element type 0x77 at byte 8"] == 1
             assert skipped["SectionAck of a section that waits for none"] == 1
             assert skipped["UpstreamSpecResponse to a request that waits for none"] == 1
 
     with caplog.at_level(logging.WARNING):
         run(test())
-    assert "the rest of a message of 4 bytes is lost" in caplog.text
     assert "the rest of its message, 6 bytes, is skipped" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("message", "reason"),
+    [
+        (b"junk", "element at byte 0 begins with 0x6a, expected 0xaa"),
+        (write_elements([SectionAck(1, 0, 5)])[:-1], "cut inside serial_number"),
+        (
+            write_elements([DownstreamSpecResponse(0, 0)]),
+            "was a UpstreamSpecRequest and was answered by a DownstreamSpecResponse",
+        ),
+    ],
+)
+def test_a_message_that_breaks_the_protocol_ends_the_connection_and_what_waits_hears_why(
+    message: bytes, reason: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    calls: list[str] = []
+
+    async def test() -> None:
+        async with connected(on_close=lambda: calls.append("closed")) as (connection, peer):
+            peer.answers = False
+            opening = asyncio.ensure_future(connection.open_upstream(upstream_spec()))
+            await peer.until(lambda peer: peer.asked)
+            await peer.socket.send(message)
+            with pytest.raises(ISCPConnClosedException, match=f"the server broke the protocol: .*{reason}"):
+                await opening
+            assert isinstance(await connection.wait_closed(), RemoteProtocolError)
+
+    with caplog.at_level(logging.WARNING):
+        run(test())
+    assert calls == ["closed"]
+    assert reason in caplog.text
 
 
 def test_a_fault_of_ours_in_a_task_ends_the_connection_loudly(
