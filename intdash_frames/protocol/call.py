@@ -289,7 +289,8 @@ class Endpoint:
         Returns
         -------
         object
-            A record or a list of records of `item`; JSON without one; bytes if the row is `raw`; None for an empty body.
+            A record or a list of records of `item`; JSON without one; bytes if the row is `raw`; None for an empty body where
+            nothing was asked for.
 
         Raises
         ------
@@ -299,7 +300,9 @@ class Endpoint:
         if self.raw:
             return body
         if not body:
-            return None
+            if self.item is None or self.method == "PUT":  # a change may be answered without the record (protocol 1.3)
+                return None
+            raise RemoteProtocolError(f"{self.method} {self.path} answered {status} without a body, expected JSON")
         answer = self.read_json(status, body)
         return self.items(answer) if self.listed else self._load(answer)
 

@@ -95,3 +95,14 @@ def test_records_are_written_by_their_fields_and_objects_as_they_are() -> None:
 def test_what_is_no_json_is_the_servers_fault(body: bytes) -> None:
     with pytest.raises(RemoteProtocolError, match="expected JSON"):
         Endpoint("GET", "/x").parse(200, body)
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_an_answer_without_the_record_that_was_asked_for_is_the_servers_fault(method: str) -> None:
+    with pytest.raises(RemoteProtocolError, match=f"{method} /x answered 200 without a body, expected JSON"):
+        Endpoint(method, "/x", item=Display).parse(200, b"")
+
+
+def test_a_change_may_be_answered_without_a_body() -> None:
+    assert Endpoint("PUT", "/x", item=Display).parse(204, b"") is None
+    assert Endpoint("DELETE", "/x").parse(204, b"") is None
