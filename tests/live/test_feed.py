@@ -88,6 +88,24 @@ def test_what_was_sent_while_the_connection_was_lost_is_read_back(client: idf.Cl
     through_a_proxy(client, run)
 
 
+def test_a_loss_after_more_points_than_are_remembered_repeats_none(client: idf.Client) -> None:
+    async def run(proxy: Proxy, viewer: idf.Client) -> None:
+        shown = Shown()
+        async with Sender(client) as sender, following(viewer, shown, most_waiting=20) as feed:
+            for _ in range(5):
+                await sender.send(10)
+            await shown.until(50)
+            await asyncio.to_thread(proxy.cut, blocked=True)
+            await sender.send(10)
+            await sender.stream.flush()
+            proxy.unblock()
+            await shown.until(60)
+            assert shown.numbers == list(range(60))
+        assert feed.gaps == []
+
+    through_a_proxy(client, run)
+
+
 def test_what_nobody_stores_is_a_gap_after_a_loss(client: idf.Client) -> None:
     async def run(proxy: Proxy, viewer: idf.Client) -> None:
         shown = Shown()
