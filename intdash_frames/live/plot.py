@@ -53,7 +53,7 @@ class NotebookPlace:
 
     def __call__(self, png: bytes | None) -> None:
         """Show a picture in the place of the one before."""
-        from IPython.display import Image, display  # type: ignore[import-not-found]
+        from IPython.display import Image, display
 
         shown = Image(data=png, format="png") if png is not None else {"text/plain": ""}
         if self._handle is None:
@@ -126,7 +126,7 @@ class Widget:
 def _in_notebook() -> bool:
     if "IPython" not in sys.modules:
         return False
-    from IPython import get_ipython  # type: ignore[import-not-found]
+    from IPython import get_ipython
 
     return getattr(get_ipython(), "kernel", None) is not None
 
