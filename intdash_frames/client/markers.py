@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from intdash_frames.client.catalogue import frame_of_all
 from intdash_frames.errors import UsageError
 from intdash_frames.model import MeasurementMarker, MeasurementMarkerDetail, MeasurementMarkerType
-from intdash_frames.model.form import form_of
+from intdash_frames.model.form import dump, form_of
 from intdash_frames.model.records import MARKER_DETAILS
 from intdash_frames.protocol import endpoints
 from intdash_frames.protocol.call import Endpoint
@@ -156,5 +156,8 @@ def _check(type: Any, detail: Any, tag: Any) -> None:
         raise UsageError(f"detail={detail!r}; expected a MeasurementMarkerDetailPoint or a MeasurementMarkerDetailRange")
     if isinstance(detail, MeasurementMarkerDetail) and type != detail.type and type in list(MeasurementMarkerType):
         raise UsageError(f"type={str(type)!r} and detail={detail!r} do not go together; this is where a {detail.type} stands")
+    positions_us = [0, *dump(detail).values()] if isinstance(detail, MeasurementMarkerDetail) else []
+    if positions_us != sorted(positions_us):
+        raise UsageError(f"detail={detail!r}; expected elapsed times from 0 on, and an end that is not before its start")
     if tag is not None and not (isinstance(tag, Mapping) and all(isinstance(part, str) for pair in tag.items() for part in pair)):
         raise UsageError(f"tag={tag!r}; expected a dict of text to text, without anything nested")

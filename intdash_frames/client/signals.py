@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 from intdash_frames.client.catalogue import frame_of_all, listing
+from intdash_frames.codecs.conversions import refusal
+from intdash_frames.errors import UsageError
 from intdash_frames.model import Conversion, DataType, Display, Signal
 from intdash_frames.protocol import endpoints
 
@@ -61,6 +63,7 @@ class Signals:
         ApiError
             With status 409 if there is such a label.
         """
+        _check(conversion)
         created: Signal = self._connection.call(
             endpoints.SIGNALS_CREATE,
             label=label,
@@ -96,6 +99,7 @@ class Signals:
         display: Display | None = None,
     ) -> None:
         """Change what is given."""
+        _check(conversion)
         self._connection.call(
             endpoints.SIGNALS_UPDATE,
             uuid=uuid,
@@ -169,3 +173,10 @@ class Signals:
     def frame(self, label: str | None = None, *, sort: str = "label", order: str = "asc") -> pd.DataFrame:
         """List all definitions that fit, as a frame with a column for each field of `Signal`."""
         return frame_of_all(self._connection, endpoints.SIGNALS_LIST, Signal, label=label, sort=sort, order=order)
+
+
+def _check(conversion: Any) -> None:
+    """Refuse what no server could carry out; what is no conversion at all is refused by the row of the call."""
+    said = refusal(conversion) if isinstance(conversion, Conversion) else None
+    if said is not None:
+        raise UsageError(said)

@@ -139,6 +139,10 @@ def micro(value: Any) -> int:
     return timebase.to_micro(whole(value))
 
 
+def micro_span(value: Any) -> int:
+    return count(micro(value))
+
+
 def record(value: Any) -> Any:
     return value if isinstance(value, Mapping) else dump(_one_of(Record, value, "a record such as Display or a marker's detail"))
 

@@ -25,6 +25,7 @@ from intdash_frames.protocol.call import (
     id_queries,
     iso,
     micro,
+    micro_span,
     one_of,
     positive,
     record,
@@ -176,7 +177,7 @@ _CAPTURE_FIELDS: Final = (
     Param("name", text, REQUIRED),
     Param("description", text, ""),
     Param("start", iso, REQUIRED),
-    Param("duration", micro, 0),
+    Param("duration", micro_span, 0),
     Param("shared", flag, True),
 )
 CAPTURES_CREATE: Final = Endpoint("POST", f"{_API}/captures", body=_CAPTURE_FIELDS, item=Capture)

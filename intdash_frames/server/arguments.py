@@ -77,7 +77,7 @@ def _object(value: Any) -> Mapping[str, Any]:
 # In JSON only these are not yet what the form checks.
 _IN_JSON: Final[dict[Callable[[Any], Any], Callable[[Any], Any]]] = {
     call.iso: _stamp,
-    call.micro: _span,
+    call.micro_span: _span,
     call.record: _object,
     call.conversion: _object,
 }

@@ -77,6 +77,8 @@ def test_all_pages_are_one_frame(connection: Connection) -> None:
     [
         (lambda c: c.create("x", "2020-01-01"), "start='2020-01-01' has no time zone"),
         (lambda c: c.create("x", START, 5), "duration=5 has no unit"),
+        (lambda c: c.create("x", START, "-1us"), "duration: -1 is negative, expected 0 or more"),
+        (lambda c: c.update(UUID, duration="-1us"), "duration: -1 is negative, expected 0 or more"),
         (lambda c: c.create("x", START, shared=1), "shared: 1 is int, expected True or False"),
         (lambda c: c.create(None, START), "needs name"),
         (lambda c: c.update("x"), "uuid: 'x' is no UUID"),

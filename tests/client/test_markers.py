@@ -116,6 +116,11 @@ def test_a_marker_that_is_not_there_is_not_found(peer: Loopback, number: int) ->
         ({"detail": 5}, "detail=5; expected a MeasurementMarkerDetailPoint"),
         ({"detail": Display("", 0, 1, "")}, "expected a MeasurementMarkerDetailPoint"),
         ({"detail": MeasurementMarkerDetailPoint(5)}, "duration=5 has no unit"),  # type: ignore[arg-type]
+        ({"detail": point(-1)}, "detail=.*; expected elapsed times from 0 on, and an end that is not before its start"),
+        (
+            {"type": "range", "detail": stretch(2, 1)},
+            "detail=.*; expected elapsed times from 0 on, and an end that is not before",
+        ),
         ({"tag": {"a": {"b": "c"}}}, "tag=.*; expected a dict of text to text"),
         ({"tag": {"a": 1}}, "tag="),
         ({"tag": "a"}, "tag='a'"),

@@ -128,6 +128,7 @@ def test_all_pages_of_a_label_are_one_frame(connection: Connection) -> None:
         ({"data_id": 330}, "data_id: 330 is int, expected text"),
         ({"conversion": "none"}, "conversion: 'none' is str, expected one of the Conversion classes"),
         ({"conversion": DISPLAY}, "expected one of the Conversion classes"),
+        ({"conversion": ConversionSubBytes(-1, 2)}, "conversion sub_bytes: startbyte is -1; expected a whole number from 0"),
         ({"display": 5}, "display: 5 is int, expected a record such as Display"),
         ({"display": None}, "needs display"),
         ({"display": Display("", float("nan"), 1, "")}, "cannot be written as JSON"),

@@ -65,7 +65,7 @@ def test_json_fields_are_read_as_they_were_written(name: str, basetime: int, pro
     }
 
 
-@given(start=st.integers(-(2**63) + 1, 2**63 - 1), duration=st.integers(-(2**70), 2**70))
+@given(start=st.integers(-(2**63) + 1, 2**63 - 1), duration=st.integers(0, 2**70))
 def test_durations_are_read_to_the_microsecond(start: int, duration: int) -> None:
     request = endpoints.CAPTURES_CREATE.request(name="c", start=start, duration=duration)
     read = read_fields(endpoints.CAPTURES_CREATE.body or (), request.body or b"")
