@@ -30,6 +30,7 @@ from intdash_frames.errors import (
     RemoteProtocolError,
     ResultNGException,
     TimedOut,
+    Unauthorized,
     UsageError,
 )
 from intdash_frames.model import DataPoint, DownstreamSpec, UpstreamSpec
@@ -96,6 +97,9 @@ async def open_socket(connection: Connection, token_source: TokenSource | None =
                 redact=redact,
             )
         except ApiError as exc:
+            if exc.status == 401 and not headers:  # what a session adds goes with the calls that it makes (protocol 1.2)
+                hint = "session= is for REST calls; give token_source= here, or to Client beside it"
+                raise Unauthorized(exc.status, exc.endpoint, f"{exc.detail}; {hint}") from exc
             renews = transport.renew_credentials if own is None else own.renew
             if is_last or exc.status != 401 or not renews(headers):
                 raise

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+import requests
 
 from intdash_frames.client.connection import Connection
 from intdash_frames.client.credentials import StaticTokenSource, TokenSource
@@ -359,6 +360,14 @@ def test_wrong_credentials_are_unauthorized_and_not_shown(users_server: Server) 
             with pytest.raises(Unauthorized) as caught:
                 run(_opens(connection))
             assert "wrong-secret" not in str(caught.value)
+
+
+def test_a_refused_client_that_has_only_a_session_hears_what_would_work(users_server: Server) -> None:
+    with requests.Session() as session, Connection(users_server.url, session=session) as connection:
+        session.headers["X-Edge-Token"] = "token"
+        with pytest.raises(Unauthorized, match="session= is for REST calls; give token_source= here, or to Client beside it"):
+            run(_opens(connection))
+        run(_opens(connection, StaticTokenSource(_jwt(users_server))))
 
 
 def test_a_token_source_takes_the_place_of_the_clients_credentials_and_is_asked_each_time(users_server: Server) -> None:
