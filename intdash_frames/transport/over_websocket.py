@@ -122,6 +122,7 @@ async def open_websocket(
             close_timeout=CLOSE_TIMEOUT_S,
             ping_interval=PING_INTERVAL_S,
             ssl=_tls(url, verify),
+            logger=_WithoutDebug(logging.getLogger("websockets.client"), {}),
         )
     except websockets.exceptions.InvalidStatus as exc:
         raise _api_error(exc, url, path, redact) from exc
@@ -173,6 +174,13 @@ class WebSocketTransport:
             frame, side = (exc.rcvd, "the server") if exc.rcvd is not None else (exc.sent, "this side")
             reason = f"{side} closed it with code {frame.code} ({frame.reason})" if frame is not None else "it was cut"
         return ConnectionLost(f"the WebSocket to {self._name} has ended: {reason}")
+
+
+class _WithoutDebug(logging.LoggerAdapter[logging.Logger]):
+    """What `websockets` logs, without its level DEBUG, which writes out the headers of the handshake and so who is asking."""
+
+    def isEnabledFor(self, level: int) -> bool:  # noqa: N802
+        return level > logging.DEBUG and super().isEnabledFor(level)
 
 
 class _HomeConnect(connect):

@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import http
+import logging
 import socket
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
@@ -300,3 +301,21 @@ def test_repr_shows_the_address_only() -> None:
             await transport.close()
 
     run(test())
+
+
+@pytest.mark.parametrize("status", [http.HTTPStatus.SWITCHING_PROTOCOLS, http.HTTPStatus.UNAUTHORIZED])
+def test_no_log_shows_who_is_asking(status: http.HTTPStatus, caplog: pytest.LogCaptureFixture) -> None:
+    def answer(peer: ServerConnection, _: Request) -> Response | None:
+        return None if status is http.HTTPStatus.SWITCHING_PROTOCOLS else peer.respond(status, "no")
+
+    async def test() -> None:
+        async with listening(echo, answer) as url:
+            with contextlib.suppress(Unauthorized):
+                socket = await opened(url, headers={"X-Edge-Token": "secret"})
+                await socket.send(b"x")
+                await socket.close()
+
+    caplog.set_level(logging.INFO, logger="websockets.server")  # the other side's own
+    caplog.set_level(logging.DEBUG)
+    run(test())
+    assert "secret" not in caplog.text
