@@ -17,15 +17,13 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, NamedTuple
 import typer
 
 from intdash_frames import timebase
-from intdash_frames.cli.server_options import Token, Url, connect
-from intdash_frames.errors import IntdashError, UsageError
+from intdash_frames.cli.server_options import Token, Url, connect, edge_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
     from rich.console import RenderableType
 
     from intdash_frames.codecs.points import Points
-    from intdash_frames.connect import Client
     from intdash_frames.frames.typed import Typed
     from intdash_frames.live.follow import Live
     from intdash_frames.model import SignalKey
@@ -68,7 +66,8 @@ def live(
     with contextlib.suppress(KeyboardInterrupt), _ended_by_signals(), connect(url, token) as client:
         # Said before the server is asked for the edge: whether it makes sense is a matter of usage, whether it is there is not.
         options: dict[str, Any] = {"signals": signals or None, "window": window, "backfill": backfill}
-        view = client.live(edge=_uuid(client, edge, options), **options)
+        _check(options)
+        view = client.live(edge=edge_of(client, edge), **options)
         batches = _Batches(view, math.inf if seconds is None else seconds)  # before the start, which may show what is stored
         with view:
             watch(edge, view, batches, timebase.duration_ns(window))
@@ -76,18 +75,13 @@ def live(
                 raise view.error
 
 
-def _uuid(client: Client, edge: str, options: dict[str, Any]) -> str:
+def _check(options: dict[str, Any]) -> None:
     from intdash_frames.frames.selection import select
-    from intdash_frames.frames.sources import edge_uuid
 
     select(options["signals"])
     for name in ("window", "backfill"):
         if options[name] is not None:
             timebase.duration_ns(options[name], name=name)
-    try:
-        return edge_uuid(client.connection, edge)
-    except UsageError as exc:
-        raise IntdashError(str(exc)) from exc
 
 
 @contextlib.contextmanager

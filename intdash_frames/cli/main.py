@@ -11,9 +11,11 @@ from typing import Annotated, Any, Final
 import typer
 
 from intdash_frames.cli.doctor import doctor
+from intdash_frames.cli.keep import export, import_, sync
 from intdash_frames.cli.listings import edges, measurements, signals
 from intdash_frames.cli.live import live
 from intdash_frames.cli.serve import serve
+from intdash_frames.cli.store import store
 from intdash_frames.errors import IncompleteRead, IncompleteStore, IntdashError, UsageError
 
 __all__ = ["EXIT_CODES", "app", "main"]
@@ -66,8 +68,8 @@ def demo(
     show(folder, seed=seed)
 
 
-for command in (demo, serve, edges, measurements, signals, live, doctor):
-    app.command()(command)
+for command in (demo, serve, edges, measurements, signals, live, export, import_, sync, store, doctor):
+    app.command(command.__name__.rstrip("_"))(command)
 
 
 def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
@@ -83,7 +85,13 @@ def main() -> None:
         app(prog_name="intdash-frames")
     except IntdashError as exc:
         typer.echo(f"error: {' '.join(str(exc).split())}", err=True)
-        sys.exit(next(code for kind, code in EXIT_CODES if isinstance(exc, kind)))
+        sys.exit(_exit_code(exc))
+
+
+def _exit_code(exc: IntdashError) -> int:
+    if isinstance(exc.__cause__, OSError):  # a folder or file that does not let itself be had is no matter of usage
+        return 1
+    return next(code for kind, code in EXIT_CODES if isinstance(exc, kind))
 
 
 if __name__ == "__main__":

@@ -238,6 +238,9 @@ class _Run:
             ThreadPoolExecutor(WRITERS, "intdash-frames-export-write") as self._writers,
             ThreadPoolExecutor(workers, "intdash-frames-export-read") as readers,
         ):
+            self._progress.skip(
+                sum(_shared_ns(part.cell, each) for each in self._wanted.values() for part in self._manifest.parts_of(each.uuid))
+            )
             try:
                 wait([readers.submit(self._read) for _ in range(workers)])
             except BaseException as exc:  # of whoever interrupts this thread
@@ -331,16 +334,16 @@ class _Run:
             with self._lock:
                 self._folder.note(part)
                 self._manifest.add(part)
-                self._tell(part, track, cell, size_bytes)
+                self._tell(part, _shared_ns(cell, each), size_bytes)
         except BaseException as exc:
             self._stop(exc)
         finally:
             parts.clear()
             self._room.written(size_bytes)
 
-    def _tell(self, part: Part, track: Track, cell: Cell, size_bytes: int) -> None:
+    def _tell(self, part: Part, span_ns: int, size_bytes: int) -> None:
         self.written += len(part.files)
-        self._written_ns += min(cell.end_ns, track.end_ns) - max(cell.start_ns, track.start_ns)
+        self._written_ns += span_ns
         self._progress.update(self._written_ns, points=sum(file.rows for file in part.files), size_bytes=size_bytes)
 
     def _describe(self, kind: Kind, each: Wanted) -> Mapping[str, str]:
@@ -391,6 +394,11 @@ class _Stream:
         """Give back the room of what belongs to another reader's part."""
         self._room.dropped(self, self._held_bytes)
         self._held_bytes = 0
+
+
+def _shared_ns(cell: Cell, each: Wanted) -> int:
+    """How much of what is wanted of a measurement lies in a cell."""
+    return min(cell.end_ns, each.end_ns) - max(cell.start_ns, each.start_ns)
 
 
 def _size(points: Points) -> int:

@@ -164,7 +164,6 @@ class _Run:
     skipped: list[dict[str, Any]] = field(default_factory=list)
     failed: list[dict[str, Any]] = field(default_factory=list)
     failure: BaseException | None = None
-    done: int = 0
 
     def measurement(self, uuid: str, edges: _Edges) -> None:
         """Make a measurement, or go on with it."""
@@ -242,7 +241,7 @@ class _Run:
                 todo.append(part)
             else:
                 serial += known.of
-                self._count(_rows(part))
+                self.bar.skip(_rows(part))
         with ThreadPoolExecutor(1, "intdash-frames-import-read") as reader:
             for part, ahead in one_ahead(reader, todo, lambda part: _storable(self.folder, part, basetime_ns)):
                 try:
@@ -271,7 +270,7 @@ class _Run:
         elif there < len(sections):
             # What was sent last before a kill may be there without being written down.
             sections[there].fate = Fate.UNKNOWN
-        self._count(sum(len(section.points) for section in sections[:there]))
+        self.bar.skip(sum(len(section.points) for section in sections[:there]))
         sender = Sender(self.connection, target, basetime_ns, stored=sections[:there])
         for number, section in enumerate(sections[there:], there + 1):
             sender.send(section)
@@ -283,12 +282,8 @@ class _Run:
                 return False
             self.ledger.sent(part, number, len(sections))
             self.points, self.sections = self.points + len(section.points), self.sections + 1
-            self._count(len(section.points), section.sent_bytes)
+            self.bar.update(self.points, points=len(section.points), size_bytes=section.sent_bytes)
         return True
-
-    def _count(self, points: int, size_bytes: int = 0) -> None:
-        self.done += points
-        self.bar.update(self.done, points=points, size_bytes=size_bytes)
 
     def _fail(self, part: Part, exc: BaseException) -> None:
         self.failure = self.failure or exc

@@ -18,13 +18,12 @@ from intdash_frames.codecs.table import layout_of
 from intdash_frames.errors import LocalProtocolError
 from intdash_frames.folder.names import Kind, kind_name
 from intdash_frames.frames import build
-from intdash_frames.frames.attributes import ATTRIBUTE
+from intdash_frames.frames.attributes import ATTRIBUTE, ATTRS_KEY
 from intdash_frames.frames.envelope import ENVELOPE, by_code, shared
 from intdash_frames.frames.typed import IDS, SENSOR_FIELDS, UNITS
 from intdash_frames.model import DataType
 
 __all__ = [
-    "ATTRS_KEY",
     "META_KEY",
     "groups_of",
     "metadata_of",
@@ -32,8 +31,6 @@ __all__ = [
     "table_of",
 ]
 
-# pandas gives back as `df.attrs` what the schema says here.
-ATTRS_KEY: Final = "PANDAS_ATTRS"
 META_KEY: Final = "intdash"
 
 # --- schemas ---

@@ -286,7 +286,7 @@ def read_manifest(path: Path) -> Manifest | None:
     try:
         record = json.loads((path / MANIFEST).read_bytes())
         return Manifest.from_json(record)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
     except (ValueError, KeyError, TypeError, AttributeError) as exc:
         if isinstance(exc, UsageError):

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Any, NoReturn
 
-__all__ = ["ATTRIBUTE", "FrozenDict", "freeze"]
+__all__ = ["ATTRIBUTE", "ATTRS_KEY", "FrozenDict", "freeze"]
 
 ATTRIBUTE = "intdash"
+# pandas gives back as `df.attrs` what the schema of a Parquet file says here.
+ATTRS_KEY = "PANDAS_ATTRS"
 
 
 class FrozenDict(dict[str, Any]):

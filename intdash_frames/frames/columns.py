@@ -118,7 +118,7 @@ def _layout_for(sheet: Sheet) -> tuple[int, Layout]:
     said = sheet.meta.get("data_type")
     if isinstance(said, str):
         number, layout = _layout_named(said)
-        if set(layout.schema.names) <= set(sheet.columns):
+        if set(layout.schema.names) <= set(sheet.columns) or _is_raw(sheet, layout):
             return number, layout
     fits = [layout for layout in LAYOUTS.values() if _fits(layout, sheet)]
     most = max((len(layout.schema.names) for layout in fits), default=0)
@@ -131,6 +131,11 @@ def _layout_for(sheet: Sheet) -> tuple[int, Layout]:
             + "; add a column 'data_type' that says which it is"
         )
     return int(best[0].data_type), best[0]
+
+
+def _is_raw(sheet: Sheet, layout: Layout) -> bool:
+    """Say whether a typed frame holds payloads alone, as an export without decoding does."""
+    return "payload" in sheet.columns and not set(layout.schema.names) & set(sheet.columns)
 
 
 def _fits(layout: Layout, sheet: Sheet) -> bool:
@@ -155,7 +160,8 @@ def _typed_points(sheet: Sheet, keys: SeriesTable, which: tuple[int, Layout]) ->
     number, layout = which
     columns = _completed(sheet.columns, layout)
     kept = columns.get("payload") if "payload" not in layout.schema.names else None
-    stored = np.ones(len(sheet), np.bool_)
+    is_raw = _is_raw(sheet, layout)
+    stored = np.full(len(sheet), not is_raw, np.bool_)
     for name in layout.schema.names:
         if name in columns and columns[name].null_count:
             stored &= columns[name].is_valid().to_numpy(zero_copy_only=False)
@@ -166,6 +172,9 @@ def _typed_points(sheet: Sheet, keys: SeriesTable, which: tuple[int, Layout]) ->
         sheet = Sheet(sheet.time_ns, sheet.elapsed, columns).where(stored, used)
         columns, kept = sheet.columns, sheet.columns.get("payload") if kept is not None else None
     series = _series_codes(columns, number, keys)
+    if is_raw:
+        raw = Values.of(columns["payload"])
+        return Points(np.ascontiguousarray(sheet.time_ns), series, raw.data, raw.offsets, keys)
     is_kept = kept.is_valid().to_numpy(zero_copy_only=False) if kept is not None else None
     payloads = _encode(layout, columns, series, keys, None if kept is None else Values.of(kept), is_kept)
     return Points(np.ascontiguousarray(sheet.time_ns), series, payloads.data, payloads.offsets, keys)

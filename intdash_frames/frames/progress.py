@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Literal
@@ -43,22 +44,36 @@ class Progress:
     def __init__(self, option: ProgressOption, *, total: float, label: str) -> None:
         check_progress(option)
         self._call = option if callable(option) else None
-        self._total, self._done, self._points, self._bytes = total, 0.0, 0, 0
+        self._total, self._skipped, self._done = total, 0.0, 0.0
+        self._points = self._bytes = 0
         self._bar: Any = None
         if option is True or (option == "auto" and _somebody_looks()):
-            from tqdm.auto import tqdm
+            self._bar = _bar(label, delay_s=0 if option is True else 1)
 
-            self._bar = tqdm(total=100, desc=label, unit="%", delay=0 if option is True else 1, leave=False, bar_format=_FORMAT)
+    def skip(self, amount: float) -> None:
+        """Count `amount` as done before: the bar goes on from there, and neither rate nor time left believe it was that fast."""
+        self._skipped += amount
+        if self._bar is not None:
+            self._bar.initial = self._percent(self._skipped)
+        self._tell()
 
     def update(self, done: float, *, points: int, size_bytes: int) -> None:
-        """Say how far the work is, and how many points and bytes came since the last call."""
-        self._points, self._bytes = self._points + points, self._bytes + size_bytes
+        """Say how far the work is, without what was skipped, and how many points and bytes came since the last call."""
+        self._done, self._points, self._bytes = done, self._points + points, self._bytes + size_bytes
+        self._tell()
+
+    def _tell(self) -> None:
+        done = self._skipped + self._done
         if self._call is not None:
             self._call({"done": done, "total": self._total, "points": self._points, "bytes": self._bytes})
         if self._bar is not None:
-            percent = 100 * done / self._total if self._total else 100
-            self._bar.set_postfix_str(f"{self._points:,} points, {self._bytes / 1e6:.1f} MB", refresh=False)
-            self._bar.update(min(percent, 100) - self._bar.n)
+            elapsed_s = self._bar.format_dict["elapsed"]
+            rate_hz = f", {self._points / elapsed_s:,.0f} points/s" if elapsed_s > 0 else ""
+            self._bar.set_postfix_str(f"{self._points:,} points, {self._bytes / 1e6:.1f} MB{rate_hz}", refresh=False)
+            self._bar.update(self._percent(done) - self._bar.n)
+
+    def _percent(self, done: float) -> float:
+        return min(100 * done / self._total, 100) if self._total else 100
 
     def __enter__(self) -> Progress:
         return self
@@ -68,7 +83,17 @@ class Progress:
             self._bar.close()
 
 
-_FORMAT = "{desc}: {percentage:3.0f}%|{bar}| {elapsed}<{remaining}{postfix}"
+def _bar(label: str, *, delay_s: float) -> Any:
+    with warnings.catch_warnings():
+        # Where Jupyter has no ipywidgets, tqdm recommends them and draws with characters, which does as well.
+        warnings.filterwarnings("ignore", "IProgress not found")
+        from tqdm.auto import tqdm
+
+    # Time left is reckoned with the mean speed, as the rate beside it is. Any step counts: they are of all sizes.
+    return tqdm(total=100, desc=label, unit="%", delay=delay_s, leave=False, bar_format=_FORMAT, smoothing=0, miniters=0)
+
+
+_FORMAT = "{desc}: {percentage:3.0f}%|{bar}| {elapsed}, {remaining} left{postfix}"
 
 
 def _somebody_looks() -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,7 +13,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from intdash_frames.errors import UsageError
-from intdash_frames.frames.attributes import ATTRIBUTE
+from intdash_frames.frames.attributes import ATTRIBUTE, ATTRS_KEY
 
 __all__ = ["Sheet", "sheet_of"]
 
@@ -28,7 +29,7 @@ class Sheet:
     elapsed : bool
     columns : dict of str to pyarrow.Array
     meta : mapping
-        ``df.attrs["intdash"]``, empty for a frame that was never ours.
+        ``df.attrs["intdash"]``, also where a Parquet file brings it; empty for a frame that was never ours.
     nan_is_null : frozenset of str
         Columns of a library that writes a missing value as NaN.
     """
@@ -96,12 +97,16 @@ def _pandas_sheet(frame: pd.DataFrame | pd.Series) -> Sheet:
     except (ValueError, OverflowError) as exc:
         raise UsageError(f"the index runs from {index.min()} to {index.max()}, beyond nanoseconds (1678 to 2262)") from exc
     names = [str(name) for name in frame.columns]
-    if len(set(names)) != len(names):
-        raise UsageError(f"columns are named twice: {sorted({name for name in names if names.count(name) > 1})}")
+    _check_names(names)
     given = dict(zip(names, (column for _, column in frame.items()), strict=True))
     columns = {name: _pandas_column(name, column) for name, column in given.items()}
     as_nan = frozenset(name for name, column in given.items() if isinstance(column.dtype, np.dtype))
     return Sheet(np.asarray(stamps), elapsed, columns, frame.attrs.get(ATTRIBUTE, {}), as_nan)
+
+
+def _check_names(names: list[str]) -> None:
+    if len(set(names)) != len(names):
+        raise UsageError(f"columns are named twice: {sorted({name for name in names if names.count(name) > 1})}")
 
 
 def _pandas_column(name: str, column: pd.Series) -> pa.Array:
@@ -126,6 +131,7 @@ def _arrow_sheet(table: pa.Table) -> Sheet:
         raise UsageError(
             f"there is no column 'time' among {table.column_names[:20]}; expected timestamps with a zone, or durations"
         )
+    _check_names(table.column_names)
     times = table["time"]
     elapsed = pa.types.is_duration(times.type)
     if not elapsed and not pa.types.is_timestamp(times.type):
@@ -139,7 +145,13 @@ def _arrow_sheet(table: pa.Table) -> Sheet:
     except pa.ArrowInvalid as exc:
         raise UsageError(f"column 'time' is beyond nanoseconds (1678 to 2262): {exc}") from exc
     columns = {name: _one_chunk(table[name]) for name in table.column_names if name != "time"}
-    return Sheet(stamps, elapsed, columns)
+    return Sheet(stamps, elapsed, columns, _meta(table.schema))
+
+
+def _meta(schema: pa.Schema) -> Mapping[str, Any]:
+    """What pandas, and an export of ours, wrote into a Parquet file as ``df.attrs``."""
+    meta = json.loads((schema.metadata or {}).get(ATTRS_KEY.encode(), b"{}")).get(ATTRIBUTE, {})
+    return meta if isinstance(meta, dict) else {}
 
 
 def _one_chunk(column: pa.ChunkedArray) -> pa.Array:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Final
 from intdash_frames import timebase
 from intdash_frames.codecs.points import Points
 from intdash_frames.errors import GapError, IntdashError, UsageError
-from intdash_frames.frames.attributes import ATTRIBUTE
+from intdash_frames.frames.attributes import ATTRIBUTE, ATTRS_KEY
 from intdash_frames.frames.envelope import ENVELOPE, to_batch
 from intdash_frames.live.tally import Gap
 
@@ -40,8 +40,7 @@ FINISHED: Final = "part-{:06d}.parquet"
 # Whoever reads the folder passes over names that begin with a dot.
 UNFINISHED: Final = ".part-{:06d}.parquet.unfinished"
 _NAME = re.compile(r"\.?part-(\d{6,})\.parquet(\.unfinished)?")
-# pandas gives back as `df.attrs` what the schema says here; of gaps, one knows only after the schema was written.
-ATTRS_KEY: Final = "PANDAS_ATTRS"
+# Not among the attributes: of gaps, one knows only after the schema was written.
 GAPS_KEY: Final = "intdash.gaps"
 
 

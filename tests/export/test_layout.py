@@ -13,13 +13,13 @@ from intdash_frames.codecs.points import Points, name_points
 from intdash_frames.codecs.series import Series, SeriesTable
 from intdash_frames.codecs.table import LAYOUTS
 from intdash_frames.export.layout import (
-    ATTRS_KEY,
     META_KEY,
     groups_of,
     metadata_of,
     schema_of,
     table_of,
 )
+from intdash_frames.frames.attributes import ATTRS_KEY
 from intdash_frames.model import DataType
 from tests.frames.stored import golden_rows
 
