@@ -124,6 +124,8 @@ def _check_source(measurements: list[str], edge: str | None, start: str | None, 
 
 
 def _tell_export(report: ExportReport, as_json: bool) -> None:
+    lines = [f"{each['measurement']} from {each['start']} to {each['end']}: {each['reason']}" for each in report.failed]
+    _stop_if_nothing(bool(report.points), lines)
     say(
         dataclasses.asdict(report),
         f"{report.points:,} points of {counted(len(report.measurements), 'measurement')} in {report.path}: "
@@ -135,9 +137,7 @@ def _tell_export(report: ExportReport, as_json: bool) -> None:
     if report.undecodable:
         note("note", [f"{report.undecodable:,} payloads do not fit their data type: raw bytes are kept, their columns are null"])
     note("note", [f"{each['measurement']}: {each['reason']}" for each in report.skipped])
-    lines = [f"{each['measurement']} from {each['start']} to {each['end']}: {each['reason']}" for each in report.failed]
     if lines:
-        _stop_if_nothing(bool(report.points), lines)
         note("incomplete", lines)
         note("incomplete", ["the same command again reads what is missing"])
     if report.read.error_points:
@@ -152,6 +152,8 @@ def _tell_export(report: ExportReport, as_json: bool) -> None:
 
 
 def _tell_import(report: ImportReport, as_json: bool) -> None:
+    lines = [f"{each['points']:,} points of {each['measurement']}: {each['reason']}" for each in report.failed]
+    _stop_if_nothing(bool(report.measurements), lines)
     made = [f"{old} is now {new}" for old, new in report.measurements.items()]
     head = f"{report.points:,} points sent, {size(report.bytes)}, {report.seconds:.1f} s; {counted(len(made), 'measurement')}"
     say(dataclasses.asdict(report), "\n".join([head, *made]), as_json)
@@ -159,9 +161,7 @@ def _tell_import(report: ImportReport, as_json: bool) -> None:
         "incomplete",
         [f"{each['points']:,} points of {each['measurement']} cannot be stored: {each['reason']}" for each in report.skipped],
     )
-    lines = [f"{each['points']:,} points of {each['measurement']}: {each['reason']}" for each in report.failed]
     if lines:
-        _stop_if_nothing(bool(report.measurements), lines)
         note("incomplete", lines)
         note("incomplete", ["the same command again sends what is missing"])
     if not report.complete:
@@ -170,7 +170,7 @@ def _tell_import(report: ImportReport, as_json: bool) -> None:
         raise typer.Exit(INCOMPLETE)
 
 
-def _stop_if_nothing(anything: bool, lines: list[str]) -> None:
+def _stop_if_nothing(anything: bool, failed: list[str]) -> None:
     """Where nothing came through at all, that is an error like any other."""
-    if not anything:
-        raise IntdashError(lines[0])
+    if failed and not anything:
+        raise IntdashError(failed[0])

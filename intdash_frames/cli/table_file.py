@@ -119,6 +119,9 @@ def _csv(path: Path, probe: bytes, texts: Collection[str]) -> pa.Table:
         raise IntdashError(f"{str(path)!r} is neither Parquet nor CSV in UTF-8 with commas: {exc}") from exc
     if not others:
         raise IntdashError(f"{str(path)!r} is neither Parquet nor CSV with commas: its first line is {first[:60]!r}")
+    unreadable = [field.name for field in table.schema if pa.types.is_binary(field.type)]
+    if unreadable:
+        raise IntdashError(f"{str(path)!r} is CSV, but column {unreadable[0]!r} is not in UTF-8; convert the file")
     return table
 
 

@@ -158,9 +158,9 @@ def _is_text(type_: pa.DataType) -> bool:
 def _typed_points(sheet: Sheet, keys: SeriesTable, which: tuple[int, Layout]) -> Points:
     """Encode a typed frame; rows whose value is null and that kept no raw payload are left out."""
     number, layout = which
-    columns = _completed(sheet.columns, layout)
-    kept = columns.get("payload") if "payload" not in layout.schema.names else None
     is_raw = _is_raw(sheet, layout)
+    columns = dict(sheet.columns) if is_raw else _completed(sheet.columns, layout)
+    kept = columns.get("payload") if "payload" not in layout.schema.names else None
     stored = np.full(len(sheet), not is_raw, np.bool_)
     for name in layout.schema.names:
         if name in columns and columns[name].null_count:
@@ -339,7 +339,10 @@ def _column_points(sheet: Sheet, name: str, column: pa.Array, key: SignalKey, ke
     rows = pa.array(valid)
     code = keys.code(Series("", int(key.data_type), key.channel, key.data_id, str(int(key.data_type))))
     series = np.full(int(valid.sum()), code, np.int32)
-    payloads = _encode(layout, {field_name: column if valid.all() else column.filter(rows)}, series, keys)
+    try:
+        payloads = _encode(layout, {field_name: column if valid.all() else column.filter(rows)}, series, keys)
+    except PayloadError as exc:  # which knows the column only by what it is called in the payload
+        raise PayloadError(exc.data_type, f"column {name!r} as {key}: {exc.reason}", data_id=exc.data_id, row=exc.row) from exc
     return Points(np.ascontiguousarray(sheet.time_ns[valid]), series, payloads.data, payloads.offsets, keys)
 
 

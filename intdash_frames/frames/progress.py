@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import sys
 import warnings
 from collections.abc import Callable
@@ -90,10 +92,29 @@ def _bar(label: str, *, delay_s: float) -> Any:
         from tqdm.auto import tqdm
 
     # Time left is reckoned with the mean speed, as the rate beside it is. Any step counts: they are of all sizes.
-    return tqdm(total=100, desc=label, unit="%", delay=delay_s, leave=False, bar_format=_FORMAT, smoothing=0, miniters=0)
+    ncols, nrows = _shape()
+    return tqdm(
+        total=100,
+        desc=label,
+        unit="%",
+        delay=delay_s,
+        leave=False,
+        bar_format=_FORMAT,
+        smoothing=0,
+        miniters=0,
+        ncols=ncols,
+        nrows=nrows,
+    )
 
 
 _FORMAT = "{desc}: {percentage:3.0f}%|{bar}| {elapsed}, {remaining} left{postfix}"
+
+
+def _shape() -> tuple[int | None, int | None]:
+    """Columns and rows for a terminal that says it has none, as a pseudo-terminal may; of any other, tqdm knows."""
+    if sys.stderr.isatty() and not all(os.get_terminal_size(sys.stderr.fileno())):
+        return shutil.get_terminal_size()
+    return None, None
 
 
 def _somebody_looks() -> bool:

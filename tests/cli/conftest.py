@@ -50,6 +50,14 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
 
 
 @pytest.fixture
+def ask(run: Run, server: LocalServer, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Run a command against the server of these tests."""
+    monkeypatch.setenv("INTDASH_URL", server.url)
+    monkeypatch.setenv("INTDASH_EDGE_TOKEN", "s3cret")
+    return run
+
+
+@pytest.fixture
 def start() -> Start:
     """Run the command line in a process that is gone at the end of the block."""
 
@@ -66,9 +74,12 @@ def start() -> Start:
     return _start
 
 
+EDGES = {"demo": "s3cret", "日本": "other"}
+
+
 @pytest.fixture(scope="session")
 def server() -> Iterator[LocalServer]:
-    with LocalServer(edges={"demo": "s3cret", "日本": "other"}) as running:
+    with LocalServer(edges=EDGES) as running:
         yield running
 
 

@@ -24,14 +24,6 @@ def measurement(client: idf.Client) -> idf.Measurement:
     return found
 
 
-@pytest.fixture
-def ask(run: Run, server: idf.LocalServer, monkeypatch: pytest.MonkeyPatch) -> Run:
-    """Run a command against the server of these tests."""
-    monkeypatch.setenv("INTDASH_URL", server.url)
-    monkeypatch.setenv("INTDASH_EDGE_TOKEN", "s3cret")
-    return run
-
-
 def rows(ran: Ran) -> Any:
     assert (ran.code, ran.err) == (0, "")
     return json.loads(ran.out)

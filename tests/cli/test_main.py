@@ -9,7 +9,9 @@ from intdash_frames import ConnectFailed, IncompleteRead, IncompleteStore, Usage
 from intdash_frames.demo import show
 from tests.cli.conftest import COMMAND, Run
 
-COMMANDS = {"demo", "doctor", "edges", "live", "measurements", "serve", "signals"}
+COMMANDS = {
+    *("demo", "doctor", "edges", "export", "import", "live", "measurements", "serve", "signals", "store", "sync"),
+}
 
 
 def test_help_names_every_command(run: Run) -> None:
@@ -54,6 +56,13 @@ def test_an_error_of_the_package_is_one_line_and_an_exit_code(
     ran = run("demo")
     assert (ran.code, ran.out) == (code, "")
     assert ran.err == f"error: {str(error).replace(chr(10), ' ')}\n"
+
+
+def test_a_file_that_does_not_let_itself_be_had_is_no_matter_of_usage(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    ran = run("demo", "--folder", tmp_path / "file" / "folder")
+    assert ran.code == 1
+    assert ran.err.startswith("error: ")
 
 
 def test_the_installed_command_is_the_same_one() -> None:

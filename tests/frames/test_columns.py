@@ -309,3 +309,23 @@ def test_an_envelope_with_nulls_is_refused(client: idf.Client, everything: str) 
     table = table.set_column(3, "channel", pa.nulls(len(table), pa.uint8()))
     with pytest.raises(UsageError, match="column 'channel' has"):
         idf.store(table, client=client)
+
+
+def test_a_typed_frame_of_payloads_alone_needs_its_data_type(golden: list[Row]) -> None:
+    rows = [row for row in golden if row.data_type == DataType.can]
+    table = pa.table(
+        {
+            "time": pa.array([row.elapsed_ns for row in rows], pa.timestamp("ns", "UTC")),
+            "channel": [row.channel for row in rows],
+            "data_id": ["000001a0"] * len(rows),
+            "payload": [row.payload for row in rows],
+        }
+    )
+    with pytest.raises(UsageError, match="add a column 'data_type'"):
+        points_of(sheet_of(table), SeriesTable(), channel=1, signals=None)
+    told = table.append_column("data_type", pa.array(["can"] * len(rows)))
+    (points,) = points_of(sheet_of(told), SeriesTable(), channel=1, signals=None)
+    assert [points.payload(row) for row in range(len(points))] == [row.payload for row in rows]
+    missing = told.set_column(3, "payload", pa.array([None, *(row.payload for row in rows[1:])], pa.binary()))
+    (points,) = points_of(sheet_of(missing), SeriesTable(), channel=1, signals=None)
+    assert len(points) == len(rows) - 1

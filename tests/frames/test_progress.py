@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -41,6 +42,32 @@ def test_a_bar_never_passes_its_end(total: int, done: list[int]) -> None:
         for each in done:
             bar.update(each, points=1, size_bytes=1)
         assert bar._bar.n == 100
+
+
+def test_what_was_done_before_moves_the_bar_and_not_the_rate(capsys: pytest.CaptureFixture[str]) -> None:
+    told: list[dict[str, Any]] = []
+    for option in (told.append, True):
+        with Progress(option, total=10, label="more") as bar:
+            bar.skip(8)
+            bar.update(1, points=1_000, size_bytes=2_000_000)
+            if option is True:
+                assert (bar._bar.initial, bar._bar.n) == (80, 90)
+                assert "1,000 points, 2.0 MB, " in str(bar._bar)
+                assert " points/s" in str(bar._bar)
+                assert " left" in str(bar._bar)
+    assert told == [
+        {"done": 8, "total": 10, "points": 0, "bytes": 0},
+        {"done": 9, "total": 10, "points": 1_000, "bytes": 2_000_000},
+    ]
+
+
+def test_an_export_that_goes_on_begins_where_it_was(client: idf.Client, make: Callable[..., str], tmp_path: Path) -> None:
+    first, second = make([float_row(i, 1.0) for i in range(100)]), make([float_row(i, 1.0) for i in range(100)])
+    client.export(first, tmp_path)
+    told: list[dict[str, Any]] = []
+    client.export([first, second], tmp_path, progress=told.append)
+    assert [each["done"] / each["total"] for each in told] == [0.5, 1.0]
+    assert told[-1]["points"] == 100
 
 
 @pytest.mark.parametrize("option", ["yes", 1, None, []])

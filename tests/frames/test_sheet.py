@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import polars as pl
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 import intdash_frames as idf
@@ -57,6 +59,7 @@ def test_durations_count_from_the_base_time(data: Any) -> None:
         (FRAME.set_axis(pd.DatetimeIndex(np.array([0, 1, 10**13], "M8[s]")).tz_localize("UTC")), "beyond nanoseconds"),
         (FRAME["a"].reset_index(drop=True), "RangeIndex"),
         (TABLE.drop_columns(["time"]), "no column 'time' among"),
+        (TABLE.append_column("a", pa.array([1, 2, 3])), r"columns are named twice: \['a'\]"),
         (TABLE.set_column(0, "time", pa.array([1, 2, 3])), "column 'time' is int64"),
         (TABLE.set_column(0, "time", pa.array(UTC.asi8, pa.timestamp("ns"))), "no time zone"),
         (TABLE.set_column(0, "time", pa.array([1, None, 3], pa.timestamp("ns", "UTC"))), "1 nulls"),
@@ -123,3 +126,16 @@ def test_rows_and_masks_keep_columns_together() -> None:
     assert sheet.rows(1, 3).time_ns.tolist() == UTC.asi8.tolist()[1:]
     some = sheet.where(np.array([True, False, True]), ["a"])
     assert (some.columns["a"].to_pylist(), some.time_ns.tolist()) == ([1, 3], UTC.asi8.tolist()[::2])
+
+
+def test_a_parquet_file_brings_the_attributes_that_pandas_wrote(tmp_path: Path) -> None:
+    frame = FRAME.rename_axis("time")
+    frame.attrs["intdash"] = {"shape": "wide", "columns": {"a": {"signal": "int:3/b", "field": "value"}}}
+    frame.to_parquet(tmp_path / "frame.parquet")
+    assert sheet_of(pq.read_table(tmp_path / "frame.parquet")).meta == frame.attrs["intdash"]
+    assert sheet_of(TABLE).meta == {}
+
+
+@pytest.mark.parametrize("attributes", ["{}", '{"intdash": 3}', '{"other": {}}'])
+def test_attributes_of_somebody_else_mean_nothing(attributes: str) -> None:
+    assert sheet_of(TABLE.replace_schema_metadata({"PANDAS_ATTRS": attributes})).meta == {}
