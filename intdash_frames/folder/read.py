@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -22,16 +21,13 @@ from intdash_frames.folder.manifest import File, Part
 from intdash_frames.folder.names import number_of
 from intdash_frames.timebase import INT64_MAX, INT64_MIN
 
-__all__ = ["one_ahead", "points_in", "read_part"]
+__all__ = ["merged", "one_ahead", "points_in", "read_part", "series_in"]
 
 # The decoded columns are left alone: what a payload says is for the reader to find out, by the same code as anywhere.
-COLUMNS: Final = ["time", "channel", "data_id", "payload"]
+COLUMNS: Final = ("time", "channel", "data_id", "payload")
 
 Item = TypeVar("Item")
 Read = TypeVar("Read")
-
-# Tables of series may be shared by readers in several threads, and know nothing of threads.
-_naming = threading.Lock()
 
 
 def points_in(
@@ -43,7 +39,8 @@ def points_in(
     end_ns: int = INT64_MAX,
     selects: Callable[[Series], bool] | None = None,
     verified: set[str] | None = None,
-) -> Iterator[Points]:
+    ahead: bool = True,
+) -> Generator[Points]:
     """Give the points of a range, in order of time; while one part is looked at, the next one is read.
 
     Parameters
@@ -56,7 +53,9 @@ def points_in(
     start_ns, end_ns : int
         Half open range [ns since the epoch].
     selects, verified
-        As for `read_part`.
+        As for `read_part`; called in a thread.
+    ahead : bool
+        False reads the next part only when it is asked for: for who may well end before.
 
     Yields
     ------
@@ -71,19 +70,89 @@ def points_in(
     """
 
     def read(part: Part) -> Points:
-        return read_part(folder, part, keys, start_ns=start_ns, end_ns=end_ns, selects=selects, verified=verified)
+        # A table of its own: those that are shared know nothing of threads.
+        return read_part(folder, part, SeriesTable(), start_ns=start_ns, end_ns=end_ns, selects=selects, verified=verified)
 
     due = [part for part in parts if any(_reaches_into(file, start_ns, end_ns) for file in part.files)]
-    if len(due) == 1:  # a thread would have nothing to do
-        points = read(due[0])
-        if len(points):
-            yield points
+    if not ahead or len(due) == 1:  # a thread would have nothing to do
+        for part in due:
+            yield from _named(read(part), keys)
         return
     with ThreadPoolExecutor(1, "intdash-frames-folder-read") as reader:
-        for _, ahead in one_ahead(reader, due, read):
-            points = ahead.result()
-            if len(points):
-                yield points
+        for _, waiting in one_ahead(reader, due, read):
+            yield from _named(waiting.result(), keys)
+
+
+def _named(points: Points, keys: SeriesTable) -> Iterator[Points]:
+    """Give points the codes of another table, if there are any."""
+    if len(points):
+        codes = np.asarray([keys.code(key) for key in points.keys], np.int32)
+        yield Points(points.time_ns, codes[points.series], points.data, points.offsets, keys)
+
+
+def merged(sources: Iterable[tuple[int, Generator[Points]]]) -> Generator[Points]:
+    """Join points that are in order of time each into one order of time.
+
+    Parameters
+    ----------
+    sources : iterable of (int, generator of Points)
+        An instant that no point of a source is before [ns], and its points, as `points_in` gives them: no instant is in two
+        batches. They share their keys. A source is not read before its instant comes.
+
+    Yields
+    ------
+    Points
+        What shares an instant is in the order of `sources`.
+    """
+    waiting = deque(sorted(((first_ns, rank, each) for rank, (first_ns, each) in enumerate(sources)), key=lambda due: due[:2]))
+    heads: dict[int, tuple[Points, Generator[Points]]] = {}
+
+    def read(rank: int, source: Generator[Points]) -> None:
+        heads.pop(rank, None)
+        batch = next(source, None)
+        if batch is not None:
+            heads[rank] = batch, source
+
+    try:
+        while waiting or heads:
+            # Up to here every source that was begun is known.
+            known_ns = min((int(batch.time_ns[-1]) for batch, _ in heads.values()), default=INT64_MAX)
+            if waiting and (not heads or waiting[0][0] <= known_ns):
+                _, rank, source = waiting.popleft()
+                read(rank, source)
+                continue
+            pieces = []
+            for rank, (batch, source) in sorted(heads.items()):
+                inside = int(np.searchsorted(batch.time_ns, known_ns, side="right"))
+                if inside:
+                    pieces.append(batch.slice(0, inside))
+                if inside < len(batch):
+                    heads[rank] = batch.slice(inside, len(batch)), source
+                else:
+                    read(rank, source)
+            joined = Points.concat(pieces)
+            yield joined if len(pieces) == 1 else joined.take(np.argsort(joined.time_ns, kind="stable"))
+    finally:
+        for _, source in heads.values():
+            source.close()
+
+
+def series_in(folder: Path, file: File, *, start_ns: int = INT64_MIN, end_ns: int = INT64_MAX) -> frozenset[Series]:
+    """Find the series that have a point in a range of a file, by its columns of ids.
+
+    Raises
+    ------
+    UsageError
+        If the file cannot be read. Whether it is as it was exported is for those to check who read the points.
+    """
+    keys, is_cut = SeriesTable(), file.first_ns < start_ns or file.last_ns >= end_ns
+    if _reaches_into(file, start_ns, end_ns):
+        table = _table_of(folder, file, {file.path}, ["channel", "data_id", *(["time"] if is_cut else [])])
+        if is_cut:
+            start, stop = _bounds(table, start_ns, end_ns)
+            table = table.slice(start, stop - start)
+        _codes_of(file, table, keys, None)
+    return frozenset(keys)
 
 
 def read_part(
@@ -149,7 +218,7 @@ def _reaches_into(file: File, start_ns: int, end_ns: int) -> bool:
     return file.first_ns < end_ns and file.last_ns >= start_ns
 
 
-def _table_of(folder: Path, file: File, verified: set[str] | None) -> pa.Table:
+def _table_of(folder: Path, file: File, verified: set[str] | None, columns: Sequence[str] = COLUMNS) -> pa.Table:
     """Read the columns that matter of a file, if it is as it was written."""
     import pyarrow.parquet as pq
 
@@ -163,7 +232,7 @@ def _table_of(folder: Path, file: File, verified: set[str] | None) -> pa.Table:
                 verified.add(file.path)
             source = pa.BufferReader(content)
         with pq.ParquetFile(source) as opened:
-            return opened.read(columns=COLUMNS)
+            return opened.read(columns=list(columns))
     except (OSError, pa.ArrowException) as exc:
         raise UsageError(f"{file.path} cannot be read: {exc}; export it again into the same folder, which mends it") from exc
 
@@ -171,14 +240,25 @@ def _table_of(folder: Path, file: File, verified: set[str] | None) -> pa.Table:
 def _points_of(
     file: File, table: pa.Table, keys: SeriesTable, start_ns: int, end_ns: int, selects: Callable[[Series], bool] | None
 ) -> Points:
-    time_ns = table["time"].cast(pa.int64()).combine_chunks().to_numpy()
     if file.first_ns < start_ns or file.last_ns >= end_ns:
-        start, stop = np.searchsorted(time_ns, [start_ns, end_ns])
-        table, time_ns = table.slice(start, stop - start), time_ns[start:stop]
+        start, stop = _bounds(table, start_ns, end_ns)
+        table = table.slice(start, stop - start)
+    time_ns = _times(table)
     codes, chosen = _codes_of(file, table, keys, selects)
     payloads = Values.of(table["payload"].combine_chunks())
     points = Points(time_ns, codes, payloads.data, payloads.offsets, keys)
     return points if chosen.all() else points.take(np.flatnonzero(chosen))
+
+
+def _times(table: pa.Table) -> NDArray[np.int64]:
+    times: NDArray[np.int64] = table["time"].cast(pa.int64()).combine_chunks().to_numpy()
+    return times
+
+
+def _bounds(table: pa.Table, start_ns: int, end_ns: int) -> tuple[int, int]:
+    """The rows of a range."""
+    start, stop = np.searchsorted(_times(table), [start_ns, max(start_ns, end_ns)]).tolist()
+    return start, stop
 
 
 def _codes_of(
@@ -196,13 +276,10 @@ def _codes_of(
     kind = number_of(file.data_type)
     type_text = file.data_type.removeprefix("text:") if kind is None else str(kind)
     codes, chosen = np.zeros(len(used) * len(ids.dictionary), np.int32), np.zeros(len(used) * len(ids.dictionary), np.bool_)
-    with _naming:
-        for each in np.flatnonzero(np.bincount(which, minlength=1)).tolist():
-            channel, data_id = divmod(each, len(ids.dictionary))
-            number = int(used[channel])
-            key = Series(
-                file.measurement, kind, None if number == no_channel else number, ids.dictionary[data_id].as_py(), type_text
-            )
-            if selects is None or selects(key):
-                codes[each], chosen[each] = keys.code(key), True
+    for each in np.flatnonzero(np.bincount(which, minlength=1)).tolist():
+        channel, data_id = divmod(each, len(ids.dictionary))
+        number = int(used[channel])
+        key = Series(file.measurement, kind, None if number == no_channel else number, ids.dictionary[data_id].as_py(), type_text)
+        if selects is None or selects(key):
+            codes[each], chosen[each] = keys.code(key), True
     return codes[which], chosen[which]

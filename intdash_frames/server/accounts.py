@@ -57,7 +57,7 @@ class Accounts:
                         f"{kind} {name!r}: the name and its {'token' if kind == 'edge' else 'password'} must not be empty"
                     )
         self._store, self._token_lifetime_s = store, token_lifetime_s
-        with store.write() as cursor:
+        with store.change() as cursor:
             self._secret = _signing_secret(cursor)
             for name, token in edges.items():
                 cursor.execute(
@@ -122,7 +122,7 @@ class Accounts:
         # A name that is not there takes as long as a wrong password.
         if not hmac.compare_digest(_scrypt(password, salt), digest):
             raise Refused(401, "wrong username or password")
-        with self._store.write() as cursor:
+        with self._store.change() as cursor:
             cursor.execute("UPDATE edges SET last_login_ns = ? WHERE uuid = ?", [time.time_ns(), edge_uuid])
         claims = {"sub": edge_uuid, "exp": time.time() + self._token_lifetime_s}
         signed = ".".join(_encode(json.dumps(part).encode()) for part in (_HEADER, claims))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Collection, Generator, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -98,35 +99,37 @@ def data_answer(store: Store, query: DataQuery) -> Answer:
     """
     cursor = store.snapshot()
     try:
-        query = with_signals(cursor, query)
-        return Answer(cursor, _pieces(cursor, query, find_sources(cursor, query)))
+        query, keys = with_signals(cursor, query), SeriesTable()
+        sources = find_sources(cursor, query)
+        if store.recordings is None:
+            parts = _parts(cursor, query, sources, keys)
+        else:
+            parts = store.recordings.parts(query, sources, keys, STREAMED_POINTS)
+        return Answer(cursor, _pieces(parts, query, keys))
     except BaseException:
         cursor.close()
         raise
 
 
-def _pieces(cursor: duckdb.DuckDBPyConnection, query: DataQuery, sources: list[Source]) -> Generator[memoryview]:
-    keys = SeriesTable()
+def _pieces(parts: Generator[Points], query: DataQuery, keys: SeriesTable) -> Generator[memoryview]:
+    left = query.limit or INT64_MAX
+    with closing(parts):
+        for part in labelled(parts, query, keys) if query.signals else parts:
+            points = part.slice(0, min(left, len(part)))
+            left -= len(points)
+            if len(points):
+                yield response_frames(points)
+            if not left:
+                return
+
+
+def _parts(cursor: duckdb.DuckDBPyConnection, query: DataQuery, sources: list[Source], keys: SeriesTable) -> Generator[Points]:
     codes = np.zeros(max((number for source in sources for number in source.series.values()), default=0) + 1, np.int32)
     for source in sources:
         for series, number in source.series.items():
             codes[number] = keys.code(
                 Series(source.uuid, series.data_type, series.channel, series.data_id, str(series.data_type))
             )
-    left = query.limit or INT64_MAX
-    parts = _parts(cursor, query, sources, codes, keys)
-    for part in labelled(parts, query, keys) if query.signals else parts:
-        points = part.slice(0, min(left, len(part)))
-        left -= len(points)
-        if len(points):
-            yield response_frames(points)
-        if not left:
-            return
-
-
-def _parts(
-    cursor: duckdb.DuckDBPyConnection, query: DataQuery, sources: list[Source], codes: NDArray[np.int32], keys: SeriesTable
-) -> Iterator[Points]:
     most = min(PART_POINTS, query.limit or PART_POINTS)
     alive = sorted(
         (source for source in sources if source.rows(query.start_ns, query.end_ns)), key=lambda source: source.basetime_ns

@@ -27,6 +27,7 @@ from intdash_frames.timebase import to_iso
 __all__ = [
     "SIGNAL_SORTS",
     "create_signal",
+    "definition_columns",
     "delete_signal",
     "signal",
     "signals",
@@ -177,8 +178,13 @@ def _columns(fields: Mapping[str, Any]) -> dict[str, Any]:
     said = refusal(load(Signal, fields))
     if said is not None:
         raise Refused(400, said)
-    texts = {"conversion": json.dumps(conversion), "display": json.dumps(display)}
-    return {name: fields[name] for name in FIELDS} | texts | {"hash": _hash(fields)}
+    return definition_columns(fields) | {"hash": _hash(fields)}
+
+
+def definition_columns(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """A definition as columns, without the server's own."""
+    texts = {name: json.dumps(fields[name]) for name in ("conversion", "display")}
+    return {name: fields[name] for name in FIELDS} | texts
 
 
 def _names(record: type[Any]) -> list[str]:

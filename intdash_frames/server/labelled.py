@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator
+from itertools import islice
 
 import duckdb
 import numpy as np
@@ -16,7 +17,7 @@ from intdash_frames.codecs.series import SeriesTable
 from intdash_frames.codecs.signals import convert, converted_points, in_slices
 from intdash_frames.server.definitions import signals_with_labels
 from intdash_frames.server.selection import DataQuery
-from intdash_frames.server.store import series_id_of
+from intdash_frames.server.store import SeriesId
 
 __all__ = ["labelled", "with_signals"]
 
@@ -35,7 +36,7 @@ def labelled(parts: Iterator[Points], query: DataQuery, keys: SeriesTable) -> It
         What the query selects, as it is stored.
     query : DataQuery
     keys : SeriesTable
-        Of `parts`, with all their series.
+        Of `parts`, which may add to it.
 
     Yields
     ------
@@ -43,8 +44,10 @@ def labelled(parts: Iterator[Points], query: DataQuery, keys: SeriesTable) -> It
         Pieces of a bounded size: each row that was asked for as itself, followed by what the signals make of it, in the order of
         `query.signals`. With `exit_on_error`, nothing from the first failure on.
     """
-    kept = np.asarray([query.keeps(series_id_of(key)) for key in keys], np.bool_)
+    known: list[bool] = []
     for part in parts:
+        known += [query.keeps(SeriesId(key.data_type, key.channel, key.data_id)) for key in islice(keys, len(known), None)]
+        kept = np.asarray(known, np.bool_)
         for piece in in_slices(part, query.signals):
             converted = convert(piece, query.signals)
             yield converted_points(piece, converted, kept=kept[piece.series], failures="stop" if query.exit_on_error else "rows")

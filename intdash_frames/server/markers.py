@@ -27,6 +27,7 @@ __all__ = [
     "create_marker",
     "delete_marker",
     "delete_markers",
+    "detail_keys",
     "marker",
     "markers",
     "measurement_of",
@@ -51,7 +52,7 @@ def _marker(row: tuple[Any, ...]) -> MeasurementMarker:
             "description": description,
             "type": kind,
             # a point has one time, so the second is left over
-            "detail": dict(zip(_detail_keys(kind), (start_us, end_us), strict=False)),
+            "detail": dict(zip(detail_keys(kind), (start_us, end_us), strict=False)),
             "tag": json.loads(tag),
             "created_at": to_iso(created_ns),
             "created_by": created_by,
@@ -61,7 +62,8 @@ def _marker(row: tuple[Any, ...]) -> MeasurementMarker:
     )
 
 
-def _detail_keys(kind: str) -> list[str]:
+def detail_keys(kind: str) -> list[str]:
+    """The names of the times of a marker, in the order of the columns."""
     return [each.name for each in dataclasses.fields(MARKER_DETAILS[MeasurementMarkerType(kind)])]
 
 
@@ -213,7 +215,7 @@ def delete_markers(store: Store, measurement_uuid: str) -> None:
 
 def _times(kind: str, detail: Any) -> tuple[int, int | None]:
     """Check the detail of a marker and give its times [us]; a point has one."""
-    keys = _detail_keys(kind)
+    keys = detail_keys(kind)
     exact_keys(f"detail of a {kind}", detail, keys)
     for key in keys:
         try:

@@ -91,6 +91,14 @@ class DataQuery:
     exit_on_error: bool = False
     signals: Sequence[Signal] = ()
 
+    def concerns(self, data_type: int | None) -> bool:
+        """Tell whether any series of a data type may take part."""
+        if not self.patterns and not self.labels:
+            return True
+        return any(pattern.data_type in (None, data_type) for pattern in self.patterns) or any(
+            int(signal.data_type) == data_type for signal in self.signals
+        )
+
     def selects(self, series: SeriesId) -> bool:
         """Tell whether stored rows of a series take part in the answer: as themselves, or as what a signal makes of them."""
         return self.keeps(series) or any(is_source(signal, *series) for signal in self.signals)
@@ -192,6 +200,8 @@ def stored_ids(store: Store, name: str, start_ns: int | None = None, end_ns: int
     found: set[SeriesId] = set()
     with store.read() as cursor:
         sources = find_sources(cursor, DataQuery(name, first_ns, last_ns))
+        if store.recordings is not None:
+            return sorted(store.recordings.ids(sources, first_ns, last_ns))
         if start_ns is None and end_ns is None:
             return sorted({series for source in sources for series in source.series})
         for source in sources:

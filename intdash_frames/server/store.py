@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import duckdb
 import numpy as np
@@ -25,6 +25,9 @@ from intdash_frames.codecs.series import Series
 from intdash_frames.errors import IntdashError, PayloadError, UsageError
 from intdash_frames.model import BasetimeType, DataType
 from intdash_frames.timebase import INT64_MAX
+
+if TYPE_CHECKING:
+    from intdash_frames.server.recordings import Recordings
 
 __all__ = ["Refused", "SeriesId", "Store", "one"]
 
@@ -78,10 +81,13 @@ class Refused(IntdashError):
 
 
 class SeriesId(NamedTuple):
-    """What makes a series within one measurement."""
+    """What makes a series within one measurement.
 
-    data_type: int
-    channel: int
+    The table of series has numbers only; what was exported from a newer server may have none (protocol 3.3).
+    """
+
+    data_type: int | None
+    channel: int | None
     data_id: str
 
 
@@ -92,6 +98,8 @@ class Store:
     ----------
     path : str or Path, optional
         DuckDB file, made if absent. None keeps everything in memory.
+    recordings : Recordings, optional
+        Where the points are, if they are not in the table; nothing can be written then.
 
     Raises
     ------
@@ -99,7 +107,8 @@ class Store:
         The file cannot be opened: in use by another process, not a DuckDB file, folder absent.
     """
 
-    def __init__(self, path: str | Path | None = None) -> None:
+    def __init__(self, path: str | Path | None = None, *, recordings: Recordings | None = None) -> None:
+        self.recordings = recordings
         try:
             self._database = duckdb.connect(":memory:" if path is None else str(path))
         except duckdb.Error as exc:
@@ -136,8 +145,36 @@ class Store:
         finally:
             cursor.close()
 
+    def check_writable(self) -> None:
+        """Refuse to write where the points are those of a recording.
+
+        Raises
+        ------
+        Refused
+            403.
+        """
+        if self.recordings is not None:
+            raise Refused(
+                403,
+                f"{str(self.recordings.folder)!r} is a recording and stays as it is; client.import_ makes its measurements again "
+                "on a server that can be written to",
+            )
+
     @contextlib.contextmanager
     def write(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """What `change` gives, for what clients want to have written.
+
+        Raises
+        ------
+        Refused
+            403 if this is a recording.
+        """
+        self.check_writable()
+        with self.change() as cursor:
+            yield cursor
+
+    @contextlib.contextmanager
+    def change(self) -> Iterator[duckdb.DuckDBPyConnection]:
         """A cursor in a transaction, one at a time: committed (and on disk) on a normal end, undone on an exception."""
         with self._write_lock:
             cursor = self._database.cursor()

@@ -352,6 +352,7 @@ class Connection:
                 spec = stream.spec
                 catalogue.edge(cursor, spec.src_edge_uuid)
                 if isinstance(spec, UpstreamSpec) and spec.store:
+                    self._shared.store.check_writable()
                     catalogue.id_of(cursor, spec.measurement_uuid)
 
     def _signals(self, labels: Sequence[Sequence[str]]) -> list[list[Signal]]:

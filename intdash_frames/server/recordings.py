@@ -1,0 +1,127 @@
+"""The points of an exported folder, which stay in its files: what answers are made from where a `Store` holds none itself."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Generator, Iterable
+from contextlib import closing
+from pathlib import Path
+
+from intdash_frames.codecs.points import Points
+from intdash_frames.codecs.series import Series, SeriesTable
+from intdash_frames.errors import UsageError
+from intdash_frames.folder.manifest import File, Manifest, Part
+from intdash_frames.folder.names import number_of
+from intdash_frames.folder.read import merged, points_in, series_in
+from intdash_frames.server.selection import DataQuery, Source
+from intdash_frames.server.store import Refused, SeriesId
+
+__all__ = ["Recordings"]
+
+# Nothing that another try would mend: what was exported is not there any more.
+SPOILT = 410
+
+
+class Recordings:
+    """The points of a folder.
+
+    Parameters
+    ----------
+    folder : Path
+    manifest : Manifest
+        What is in it.
+    """
+
+    def __init__(self, folder: Path, manifest: Manifest) -> None:
+        self.folder = folder
+        self._parts: dict[str, list[Part]] = {uuid: manifest.parts_of(uuid) for uuid in manifest.measurements}
+        self._series: dict[str, frozenset[Series]] = {}
+        self._verified: set[str] = set()
+
+    def last_ns(self, uuid: str) -> int | None:
+        """The last instant of a measurement that has a point; None if none has [ns since the epoch]."""
+        return max((file.last_ns for part in self._parts[uuid] for file in part.files), default=None)
+
+    def parts(self, query: DataQuery, sources: Iterable[Source], keys: SeriesTable, most: int) -> Generator[Points]:
+        """Read what a query asks for.
+
+        Parameters
+        ----------
+        query : DataQuery
+        sources : iterable of Source
+            What shares an instant is in their order.
+        keys : SeriesTable
+            Where series get their codes.
+        most : int
+            Points of a batch [count].
+
+        Yields
+        ------
+        Points
+            In order of time.
+
+        Raises
+        ------
+        Refused
+            410 if a file is not as it was exported.
+        """
+
+        def selects(key: Series) -> bool:
+            return query.selects(SeriesId(key.data_type, key.channel, key.data_id))
+
+        due = []
+        for source in sources:
+            parts = [_concerned(part, query) for part in self._parts[source.uuid]]
+            firsts = [file.first_ns for part in parts for file in part.files if _reaches_into(file, query.start_ns, query.end_ns)]
+            if firsts:
+                points = points_in(
+                    self.folder,
+                    parts,
+                    keys,
+                    start_ns=query.start_ns,
+                    end_ns=query.end_ns,
+                    selects=selects,
+                    verified=self._verified,
+                    ahead=not query.limit,
+                )
+                due.append((max(min(firsts), query.start_ns), points))
+        try:
+            with closing(due[0][1] if len(due) == 1 else merged(due)) as batches:
+                for batch in batches:
+                    for start in range(0, len(batch), most):
+                        yield batch.slice(start, min(start + most, len(batch)))
+        except UsageError as exc:
+            raise Refused(SPOILT, str(exc)) from exc
+
+    def ids(self, sources: Iterable[Source], start_ns: int, end_ns: int) -> set[SeriesId]:
+        """Find which series have a point in a range; those of newer servers, which have no numbers, are left out.
+
+        Raises
+        ------
+        Refused
+            410 if a file cannot be read.
+        """
+        found: set[Series] = set()
+        for file in (file for source in sources for part in self._parts[source.uuid] for file in part.files):
+            if not _reaches_into(file, start_ns, end_ns):
+                continue
+            try:
+                if file.first_ns < start_ns or file.last_ns >= end_ns:
+                    found |= series_in(self.folder, file, start_ns=start_ns, end_ns=end_ns)
+                    continue
+                if file.path not in self._series:
+                    self._series[file.path] = series_in(self.folder, file)
+            except UsageError as exc:
+                raise Refused(SPOILT, str(exc)) from exc
+            found |= self._series[file.path]
+        ids = {SeriesId(key.data_type, key.channel, key.data_id) for key in found}
+        return {each for each in ids if each.data_type is not None and each.channel is not None}
+
+
+def _concerned(part: Part, query: DataQuery) -> Part:
+    """A part without the files of data types that a query has nothing to do with."""
+    return dataclasses.replace(part, files=tuple(file for file in part.files if query.concerns(number_of(file.data_type))))
+
+
+def _reaches_into(file: File, start_ns: int, end_ns: int) -> bool:
+    return file.first_ns < end_ns and file.last_ns >= start_ns
