@@ -86,6 +86,7 @@ if TYPE_CHECKING:
     from intdash_frames.client.units import Units
     from intdash_frames.client.upstream import Upstream
     from intdash_frames.client.websocket import WebSocketConn
+    from intdash_frames.connect.recording import open
     from intdash_frames.frames.query import Frames
     from intdash_frames.frames.report import Report
     from intdash_frames.frames.store import StoreResult, store
@@ -165,6 +166,7 @@ __all__ = [
     "WebSocketConn",
     "data",
     "default_client",
+    "open",
     "store",
     "timeutils",
 ]
@@ -191,6 +193,7 @@ _ON_FIRST_USE = {
     "Units": "intdash_frames.client.units",
     "Upstream": "intdash_frames.client.upstream",
     "WebSocketConn": "intdash_frames.client.websocket",
+    "open": "intdash_frames.connect.recording",
     "store": "intdash_frames.frames.store",
 }
 

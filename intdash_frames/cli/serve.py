@@ -7,7 +7,7 @@ import secrets
 import signal
 import threading
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -17,20 +17,30 @@ __all__ = ["serve"]
 
 
 def serve(
+    folder: Annotated[
+        Path | None, typer.Argument(help="The folder of an export: served as it is, and replayed for who follows its edges.")
+    ] = None,
     host: Annotated[str, typer.Option(help="Address to listen on; beyond this machine only together with --edge.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 8080,
-    data: Annotated[Path | None, typer.Option(metavar="FILE.duckdb", help="Made if absent. Default: memory.")] = None,
+    data: Annotated[
+        Path | None, typer.Option(metavar="FILE.duckdb", help="Made if absent, or a FOLDER. Default: memory.")
+    ] = None,
     edge: Annotated[
         list[str] | None, typer.Option(metavar="NAME=TOKEN", help="May be given often. Default: demo=RANDOM.")
     ] = None,
     user: Annotated[list[str] | None, typer.Option(metavar="NAME=PASSWORD", help="May be given often.")] = None,
+    speed: Annotated[str, typer.Option(help="Of replays of a folder: 0.1 to 1000, or max.")] = "1",
 ) -> None:
-    """Be a server, with data in a file or in memory.
+    """Be a server, with data in a file, in memory, or in the folder of an export.
 
     Runs until SIGINT (Ctrl-C) or SIGTERM.
     """
     from intdash_frames.connect import LocalServer
 
+    if folder is not None and data is not None:
+        raise typer.BadParameter("give a folder or --data, not both", param_hint="--data")
+    if folder is not None and not folder.is_dir():
+        raise typer.BadParameter(f"{str(folder)!r} is no folder", param_hint="FOLDER")
     edges, users = _pairs("--edge", edge or []), _pairs("--user", user or [])
     if not edges and not _is_loopback(host):
         raise typer.BadParameter(
@@ -42,7 +52,7 @@ def serve(
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
     try:
-        server = LocalServer(data, host=host, port=port, edges=edges or made, users=users)
+        server = LocalServer(folder or data, speed=_speed(speed), host=host, port=port, edges=edges or made, users=users)
     except UsageError as exc:
         # The arguments read well; it is the port or the file that does not let itself be had. That is no matter of usage.
         raise IntdashError(str(exc)) from exc
@@ -53,6 +63,14 @@ def serve(
         )
         while not stop.wait(timeout=1):  # without an end, Windows would not wake up for Ctrl-C
             pass
+
+
+def _speed(text: str) -> Any:
+    """A number, or what is none as it is: the server says what it makes of it."""
+    try:
+        return float(text)
+    except ValueError:
+        return text
 
 
 def _pairs(option: str, texts: list[str]) -> dict[str, str]:

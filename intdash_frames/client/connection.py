@@ -28,6 +28,7 @@ from intdash_frames.protocol.call import Endpoint
 from intdash_frames.protocol.endpoints import VERSION
 from intdash_frames.protocol.paging import PageWalk
 from intdash_frames.transport.over_http import HttpTransport
+from intdash_frames.transport.seam import Credentials, Transport
 
 if TYPE_CHECKING:
     import requests
@@ -80,6 +81,8 @@ class Connection:
         Requests at once, at most. A read makes one at a time so far.
     tz : str or tzinfo
         The zone of results.
+    transport : Transport, optional
+        What is asked instead of a server at `url`; no credentials are needed then.
 
     Raises
     ------
@@ -88,7 +91,8 @@ class Connection:
 
     Notes
     -----
-    Nothing is sent before the first call. A pickle carries no credentials: where it is read they come from INTDASH_EDGE_TOKEN.
+    Nothing is sent before the first call. A pickle carries no credentials: where it is read they come from INTDASH_EDGE_TOKEN. A
+    transport that was given is pickled itself.
     """
 
     def __init__(
@@ -105,13 +109,8 @@ class Connection:
         retries: int = 5,
         max_workers: int = 4,
         tz: str | dt.tzinfo = "UTC",
+        transport: Transport | None = None,
     ) -> None:
-        url = os.environ.get(URL_VARIABLE) if url is None else url
-        if url is None:
-            raise UsageError(f"no url; give url='https://example.intdash.jp' or set {URL_VARIABLE}")
-        others = (username, password, token_source, session)
-        if edge_token is None and all(each is None for each in others):
-            edge_token = os.environ.get(TOKEN_VARIABLE)
         if not isinstance(verify, (bool, str)):
             raise UsageError(f"verify={verify!r}; expected True, False or the path of a file of certificates")
         self.retries = _whole("retries", retries, least=0)
@@ -119,9 +118,10 @@ class Connection:
         self.tz = timebase.zone(tz)
         self.timeout = _timeout(timeout)
         self.verify = verify
-        self.transport = HttpTransport(
-            url,
-            credentials=credentials_from(
+        self._given = transport
+        self.transport: Transport = transport or HttpTransport(
+            _url(url),
+            credentials=_credentials(
                 edge_token=edge_token,
                 username=username,
                 password=password,
@@ -155,6 +155,8 @@ class Connection:
 
     def __reduce__(self) -> tuple[Any, ...]:
         settings = {name: getattr(self, name) for name in ("url", "verify", "timeout", "retries", "max_workers", "tz")}
+        if self._given is not None:
+            settings["transport"] = self._given
         return _from_pickle, (type(self), settings)
 
     def __enter__(self) -> Self:
@@ -267,9 +269,22 @@ class Connection:
 
 
 def _from_pickle(cls: type[Connection], settings: dict[str, Any]) -> Connection:
-    if TOKEN_VARIABLE not in os.environ:
+    if "transport" not in settings and TOKEN_VARIABLE not in os.environ:
         raise UsageError(f"a pickled connection carries no credentials; set {TOKEN_VARIABLE} where it is read")
     return cls(**settings)
+
+
+def _url(url: str | None) -> str:
+    url = os.environ.get(URL_VARIABLE) if url is None else url
+    if url is None:
+        raise UsageError(f"no url; give url='https://example.intdash.jp' or set {URL_VARIABLE}")
+    return url
+
+
+def _credentials(*, edge_token: str | None, **others: Any) -> Credentials:
+    if edge_token is None and all(each is None for each in others.values()):
+        edge_token = os.environ.get(TOKEN_VARIABLE)
+    return credentials_from(edge_token=edge_token, **others)
 
 
 def _whole(name: str, value: Any, *, least: int) -> int:

@@ -74,7 +74,10 @@ async def open_socket(connection: Connection, token_source: TokenSource | None =
         If it cannot be reached.
     """
     from intdash_frames.client.credentials import SourcedToken
+    from intdash_frames.transport.over_http import HttpTransport
 
+    if not isinstance(connection.transport, HttpTransport):
+        raise UsageError(f"{connection.url} has no streams; LocalServer(data=folder) is a server that has")
     transport, own = connection.transport, None if token_source is None else SourcedToken(token_source)
 
     def ask_headers() -> Mapping[str, str]:

@@ -21,7 +21,7 @@ from intdash_frames.folder.manifest import File, Part
 from intdash_frames.folder.names import number_of
 from intdash_frames.timebase import INT64_MAX, INT64_MIN
 
-__all__ = ["merged", "one_ahead", "points_in", "read_part", "series_in"]
+__all__ = ["merged", "one_ahead", "read_part", "read_parts", "series_in"]
 
 # The decoded columns are left alone: what a payload says is for the reader to find out, by the same code as anywhere.
 COLUMNS: Final = ("time", "channel", "data_id", "payload")
@@ -30,7 +30,7 @@ Item = TypeVar("Item")
 Read = TypeVar("Read")
 
 
-def points_in(
+def read_parts(
     folder: Path,
     parts: Sequence[Part],
     keys: SeriesTable,
@@ -96,7 +96,7 @@ def merged(sources: Iterable[tuple[int, Generator[Points]]]) -> Generator[Points
     Parameters
     ----------
     sources : iterable of (int, generator of Points)
-        An instant that no point of a source is before [ns], and its points, as `points_in` gives them: no instant is in two
+        An instant that no point of a source is before [ns], and its points, as `read_parts` gives them: no instant is in two
         batches. They share their keys. A source is not read before its instant comes.
 
     Yields

@@ -51,8 +51,14 @@ def live(
     max_points: int = 1_000_000,
     backfill: Any = None,
     reconnect: bool = True,
+    at_end: Callable[[], None] | None = None,
 ) -> Live:
     """Check the arguments of `Client.live`, which has their meaning; nothing is sent but the question who the edge is.
+
+    Parameters
+    ----------
+    at_end : callable, optional
+        Called once everything has ended.
 
     Raises
     ------
@@ -68,7 +74,7 @@ def live(
     options = FeedOptions(backfill_ns, reconnect, most_waiting=max_points)
     selection = select(signals)
     wire_filters(filters_of(selection))  # refuses ids that no point of their type can have
-    return Live(connection, edge, selection, window_ns=window_ns, max_points=max_points, options=options)
+    return Live(connection, edge, selection, window_ns=window_ns, max_points=max_points, options=options, at_end=at_end)
 
 
 def _positive(name: str, value: Any) -> int:
@@ -98,7 +104,9 @@ class Live:
         window_ns: int,
         max_points: int,
         options: FeedOptions,
+        at_end: Callable[[], None] | None = None,
     ) -> None:
+        self._at_end = at_end
         self._connection, self._selection, self._options = connection, selection, options
         self._edge_uuid = edge_uuid(connection, edge)
         self._max_points = max_points
@@ -194,6 +202,8 @@ class Live:
             recording.end()
         for each in self._plots:
             each.stop()
+        if self._at_end is not None:
+            self._at_end()
 
     def __enter__(self) -> Self:
         return self.start()

@@ -11,6 +11,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 import numpy as np
@@ -18,8 +19,10 @@ import pyarrow as pa
 
 from intdash_frames import timebase
 from intdash_frames.codecs.points import Points
-from intdash_frames.codecs.series import SeriesTable
+from intdash_frames.codecs.series import Series, SeriesTable
 from intdash_frames.errors import ApiError, TransportError, UsageError
+from intdash_frames.folder.manifest import read_manifest
+from intdash_frames.folder.read import merged, read_parts
 from intdash_frames.frames import envelope
 from intdash_frames.frames.progress import Progress, ProgressOption, check_progress
 from intdash_frames.frames.query import Frames, frames
@@ -32,7 +35,7 @@ from intdash_frames.model import DataType, Measurement
 if TYPE_CHECKING:
     from intdash_frames.client.connection import Connection
 
-__all__ = ["Replay", "ReplayResult", "replay"]
+__all__ = ["Replay", "ReplayResult", "checked_speed", "replay"]
 
 # What is due within this time goes with what is due now: a point is early by so much at most [ns].
 TICK_NS: Final = 2 * 10**6
@@ -51,7 +54,8 @@ class ReplayResult:
     points : int
         Points sent [count].
     skipped : int
-        Recorded base times, which are not sent: live data have their own [count].
+        Recorded base times, which are not sent: live data have their own; and what no stream can carry, since it has no channel
+        or no numeric data type [count].
     seconds : float
         From the first point to the last [s].
     lateness_s : float
@@ -94,9 +98,9 @@ class Replay:
     Parameters
     ----------
     connection : Connection
-    source : str, Measurement, Frames, DataFrame, Table, or list of DataPoint
+    source : str, Measurement, Frames, DataFrame, Table, path-like, or list of DataPoint
         Frames that are asked of a server are read while they are played, in bounded memory, unless they are of several
-        measurements.
+        measurements; so is the folder of an export, of however many.
     edge : str or Edge, optional
         Whose live data they become; the client's own edge if not given.
     speed : float or "max"
@@ -131,7 +135,7 @@ class Replay:
         wait: Callable[[float], bool] | None = None,
     ) -> None:
         check_progress(progress)
-        self._speed = _checked_speed(speed)
+        self._speed = checked_speed(speed)
         self._connection, self._progress = connection, progress
         self._source = _opened(connection, source)
         self._edge, self._measurement, self._store = edge, measurement, store
@@ -213,18 +217,22 @@ class Replay:
             if not len(points):
                 continue
             if origin_ns is None:
-                self._span_ns = 0 if isinstance(self._source, Frames) else int(points.time_ns[-1] - points.time_ns[0])
+                self._span_ns = 0 if isinstance(self._source, (Frames, _Folder)) else int(points.time_ns[-1] - points.time_ns[0])
                 origin_ns = 0 if elapsed else self._origin_ns(points)
             for part in _parts(points):
-                is_basetime = np.asarray([key.data_type == DataType.basetime for key in part.keys], np.bool_)[part.series]
-                self._skipped += int(is_basetime.sum())
-                kept = part.take(np.flatnonzero(~is_basetime)) if is_basetime.any() else part
+                unsent = np.asarray([_is_unsent(key) for key in part.keys], np.bool_)[part.series]
+                self._skipped += int(unsent.sum())
+                kept = part.take(np.flatnonzero(~unsent)) if unsent.any() else part
                 if len(kept):
                     yield Points(kept.time_ns - origin_ns, kept.series, kept.data, kept.offsets, kept.keys)
 
     def _origin_ns(self, points: Points) -> int:
         """The base time of the measurement that the first point is of, where there is one; else the first stamp."""
         first_ns, recorded = int(points.time_ns[0]), points.keys[int(points.series[0])].measurement_uuid
+        if isinstance(self._source, _Folder):
+            self._span_ns = self._source.end_ns - first_ns
+            basetime_ns = self._source.basetime_ns(recorded)
+            return first_ns if basetime_ns is None else min(first_ns, basetime_ns)
         try:
             found = self._connection.measurements.get(uuid=recorded) if recorded else None
         except ApiError:  # it is of another server, or was deleted
@@ -250,7 +258,14 @@ def _short_collections(wanted: bool) -> Iterator[None]:
         gc.unfreeze()
 
 
-def _checked_speed(speed: Any) -> float:
+def checked_speed(speed: Any) -> float:
+    """Read a speed; "max" is infinite.
+
+    Raises
+    ------
+    UsageError
+        If it is none.
+    """
     if speed == "max":
         return math.inf
     if isinstance(speed, bool) or not isinstance(speed, (int, float, np.integer, np.floating)) or not 0 < speed < math.inf:
@@ -258,17 +273,44 @@ def _checked_speed(speed: Any) -> float:
     return float(speed)
 
 
+def _is_unsent(key: Series) -> bool:
+    return key.data_type in (DataType.basetime, None) or key.channel is None
+
+
 def _opened(connection: Connection, source: Any) -> Any:
-    """What names measurements becomes `Frames`; everything else stays."""
+    """What names measurements becomes `Frames`, what names a folder is opened; everything else stays."""
     some = source if isinstance(source, (list, tuple)) and source else [source]
     if isinstance(source, os.PathLike) or (isinstance(source, str) and not _is_uuid(source)):
-        raise UsageError(
-            f"source={os.fspath(source)!r} is no UUID of a measurement, and folders cannot be replayed yet; "
-            "read it into a frame, and replay that"
-        )
+        return _Folder(Path(source))
     if all(isinstance(each, (str, uuid.UUID, Measurement)) for each in some):
         return frames(connection, source, progress=False)
     return source
+
+
+class _Folder:
+    """An exported folder: all that is in it, joined in order of time."""
+
+    def __init__(self, path: Path) -> None:
+        manifest = read_manifest(path)
+        if manifest is None:
+            raise UsageError(
+                f"source={str(path)!r} is neither the UUID of a measurement nor the folder of an export that came to its end"
+            )
+        self._path, self._manifest = path, manifest
+        self.end_ns = max((file.last_ns for file in manifest.files), default=0)
+
+    def basetime_ns(self, measurement: str) -> int | None:
+        """The base time of one of its measurements [ns since the epoch]."""
+        return timebase.from_iso(self._manifest.measurements[measurement]["record"]["basetime"])
+
+    def points(self) -> Iterator[Points]:
+        keys, sources = SeriesTable(), []
+        for measurement in self._manifest.measurements:
+            parts = self._manifest.parts_of(measurement)
+            first_ns = min((file.first_ns for part in parts for file in part.files), default=None)
+            if first_ns is not None:
+                sources.append((first_ns, read_parts(self._path, parts, keys)))
+        return merged(sources)
 
 
 def _is_uuid(text: str) -> bool:
@@ -281,6 +323,9 @@ def _is_uuid(text: str) -> bool:
 
 def _in_order(source: Any) -> Iterator[tuple[Points, bool]]:
     """Points in order of time, and whether their times are elapsed ones."""
+    if isinstance(source, _Folder):
+        yield from ((points, False) for points in source.points())
+        return
     if isinstance(source, Frames):
         keys = SeriesTable()
         several = len(source.meta["source"]["names"]) > 1  # which may overlap

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import socket
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
@@ -20,6 +20,7 @@ from intdash_frames.errors import UsageError
 from intdash_frames.server.accounts import Accounts
 from intdash_frames.server.asgi import AnyPrefix, Rest
 from intdash_frames.server.faults import TRANSPORT, Fault, Faults
+from intdash_frames.server.folder_store import folder_store
 from intdash_frames.server.sockets import Sockets
 from intdash_frames.server.store import Store
 from intdash_frames.server.stream import StreamReport
@@ -92,13 +93,15 @@ class Server:
         The real one.
     """
 
-    def __init__(self, store: Store, accounts: Accounts, host: str, port: int) -> None:
-        self._store = store
+    def __init__(
+        self, store: Store, accounts: Accounts, host: str, port: int, followed: Callable[[str], None] | None = None
+    ) -> None:
+        self._store, self._accounts = store, accounts
         self._pool = ThreadPoolExecutor(WORKERS, thread_name_prefix="intdash-frames-worker")
         listener = _listen(host, port)
         self.port: int = listener.getsockname()[1]
         self.url = f"http://{f'[{host}]' if ':' in host else host}:{self.port}"
-        self._sockets = Sockets(store, accounts, self._pool)
+        self._sockets = Sockets(store, accounts, self._pool, followed)
         self._faults = Faults(Rest(store, accounts, self._pool, self._sockets).app)
         self._uvicorn = _Uvicorn(
             uvicorn.Config(
@@ -142,6 +145,10 @@ class Server:
         """The streams that are open, with what they carried and what they missed."""
         return self._sockets.report()
 
+    def token_of(self, edge_uuid: str) -> str:
+        """Give a token with which to call as an edge, for who shares this process."""
+        return self._accounts.token_of(edge_uuid)
+
     def close(self) -> None:
         """Stop within about a second, and close the data file. Calling it again does nothing."""
         self._uvicorn.should_exit = True
@@ -175,13 +182,15 @@ def serve(
     edges: Mapping[str, str] | None = None,
     users: Mapping[str, str] | None = None,
     token_lifetime_s: float = 3600,
+    followed: Callable[[str], None] | None = None,
 ) -> Server:
     """Start a server in a background thread; it answers when this returns.
 
     Parameters
     ----------
     data : str or Path, optional
-        DuckDB file, made if absent; what was acknowledged is there after a crash. None keeps everything in memory.
+        DuckDB file, made if absent; what was acknowledged is there after a crash. Or the folder of an export, which can be read
+        and not written. None keeps everything in memory.
     host, port : str, int
         Where to listen; port 0 takes a free one.
     edges : mapping of str to str, optional
@@ -190,6 +199,8 @@ def serve(
         User name -> password.
     token_lifetime_s : float
         Life of the token that a login gives [s].
+    followed : callable, optional
+        Called with the UUID of an edge when a downstream begins to follow it; must return at once, since everybody waits.
 
     Returns
     -------
@@ -198,12 +209,12 @@ def serve(
     Raises
     ------
     UsageError
-        The file cannot be opened, the port is taken, a name or token is empty.
+        The file or folder cannot be opened, the port is taken, a name or token is empty.
     """
-    store = Store(data)
+    store = folder_store(data) if data is not None and Path(data).is_dir() else Store(data)
     try:
         accounts = Accounts(store, {"demo": "token"} if edges is None else edges, users or {}, token_lifetime_s=token_lifetime_s)
-        return Server(store, accounts, host, port)
+        return Server(store, accounts, host, port, followed)
     except BaseException:
         store.close()
         raise

@@ -21,7 +21,8 @@ from intdash_frames.protocol.endpoints import PROTOBUF_TYPE, STREAM_PATH
 from intdash_frames.server.accounts import Accounts
 from intdash_frames.server.answers import Answer
 from intdash_frames.server.faults import REFUSE_SECTIONS
-from intdash_frames.server.rest import HANDLERS, OPEN_CALLS, Call, Handler
+from intdash_frames.server.rest import OPEN_CALLS, Call, Handler
+from intdash_frames.server.routing import ROUTES
 from intdash_frames.server.store import Refused, Store
 
 __all__ = ["AnyPrefix", "Rest", "refusal"]
@@ -75,13 +76,11 @@ class Rest:
 
     def __init__(self, store: Store, accounts: Accounts, pool: ThreadPoolExecutor, sockets: ASGIApp) -> None:
         self._store, self._accounts, self._pool = store, accounts, pool
-        # Fixed words before placeholders: /measurements/data is not a measurement called "data".
-        rows = sorted(HANDLERS, key=lambda row: [part.startswith("{") for part in row[0].path.split("/")])
         self.app = Starlette(
             routes=[
                 *(
                     Route(endpoint.path, self._endpoint(endpoint, handler), methods=[endpoint.method])
-                    for endpoint, handler in rows
+                    for endpoint, handler in ROUTES
                 ),
                 WebSocketRoute(STREAM_PATH, sockets),
                 WebSocketRoute("/{path:path}", _no_such_socket),

@@ -204,9 +204,16 @@ class Subscriber:
 
 
 class Hub:
-    """All upstreams and downstreams of a server, by source edge."""
+    """All upstreams and downstreams of a server, by source edge.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    followed : callable, optional
+        Called with the UUID of an edge when a downstream begins to let something of it pass; must return at once.
+    """
+
+    def __init__(self, followed: Callable[[str], None] | None = None) -> None:
+        self._followed = followed
         # dicts as sets in the order of opening
         self._upstreams: dict[str, dict[Upstream, None]] = {}
         self._subscribers: dict[str, dict[Subscriber, None]] = {}
@@ -246,7 +253,10 @@ class Hub:
         selection = self._selections.get(same)
         if selection is None:
             selection = self._selections[same] = Selection(data_filters, signals)
+        begins = bool(selection) and not subscriber.selection
         subscriber.selection = selection
+        if begins and self._followed is not None:
+            self._followed(subscriber.spec.src_edge_uuid)
         running = self._upstreams.get(subscriber.spec.src_edge_uuid, ()) if selection else ()
         return [
             basetime

@@ -12,7 +12,7 @@ from intdash_frames.codecs.series import Series, SeriesTable
 from intdash_frames.errors import UsageError
 from intdash_frames.folder.manifest import File, Manifest, Part
 from intdash_frames.folder.names import number_of
-from intdash_frames.folder.read import merged, points_in, series_in
+from intdash_frames.folder.read import merged, read_parts, series_in
 from intdash_frames.server.selection import DataQuery, Source
 from intdash_frames.server.store import Refused, SeriesId
 
@@ -74,7 +74,7 @@ class Recordings:
             parts = [_concerned(part, query) for part in self._parts[source.uuid]]
             firsts = [file.first_ns for part in parts for file in part.files if _reaches_into(file, query.start_ns, query.end_ns)]
             if firsts:
-                points = points_in(
+                points = read_parts(
                     self.folder,
                     parts,
                     keys,

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -38,10 +39,14 @@ class Sockets:
     accounts : Accounts
     pool : ThreadPoolExecutor
         Where the database and large messages are worked on.
+    followed : callable, optional
+        As of `Hub`.
     """
 
-    def __init__(self, store: Store, accounts: Accounts, pool: ThreadPoolExecutor) -> None:
-        self._accounts, self._shared = accounts, Shared(store, pool)
+    def __init__(
+        self, store: Store, accounts: Accounts, pool: ThreadPoolExecutor, followed: Callable[[str], None] | None = None
+    ) -> None:
+        self._accounts, self._shared = accounts, Shared(store, pool, followed)
         self._numbers = itertools.count(1)
         self._connections: dict[Connection, asyncio.Task[Any]] = {}
         self._closing = False

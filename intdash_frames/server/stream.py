@@ -108,14 +108,16 @@ class Shared:
     store : Store
     pool : ThreadPoolExecutor
         Where the database and large messages are worked on.
+    followed : callable, optional
+        As of `Hub`.
 
     Attributes
     ----------
     hub : Hub
     """
 
-    def __init__(self, store: Store, pool: ThreadPoolExecutor) -> None:
-        self.store, self.hub = store, Hub()
+    def __init__(self, store: Store, pool: ThreadPoolExecutor, followed: Callable[[str], None] | None = None) -> None:
+        self.store, self.hub = store, Hub(followed)
         self._pool = pool
         # The store has one writer. Sections wait for it here and not in the pool, which others need.
         self._writing = asyncio.Lock()

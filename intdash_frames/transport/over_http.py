@@ -42,6 +42,7 @@ __all__ = [
     "USER_AGENT",
     "HttpStream",
     "HttpTransport",
+    "api_error",
     "checked_url",
     "error_detail",
     "origin_of",
@@ -331,8 +332,12 @@ class HttpTransport:
         if status in (401, 403) and origin_of(response.url) != origin_of(self.url):
             detail += f" (redirected to {shown_url(response.url)}, where no credentials are sent; make the client with that url)"
         retry_after_s = read_retry_after(response.headers.get("Retry-After")) if status in (429, 503) else None
-        error = STATUS_ERRORS.get(status, ApiError)
-        return error(status, request.endpoint, self._credentials.redact(detail), retry_after_s=retry_after_s)
+        return api_error(status, request.endpoint, self._credentials.redact(detail), retry_after_s=retry_after_s)
+
+
+def api_error(status: int, endpoint: str, detail: str, *, retry_after_s: float | None = None) -> ApiError:
+    """Make the error of a status."""
+    return STATUS_ERRORS.get(status, ApiError)(status, endpoint, detail, retry_after_s=retry_after_s)
 
 
 def _pooled_session() -> requests.Session:

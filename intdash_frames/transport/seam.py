@@ -48,7 +48,7 @@ class Transport(Protocol):
     url: str
     policy: RetryPolicy
 
-    def send(self, request: Request) -> Response:
+    def send(self, request: Request, *, credentials: bool = True) -> Response:
         """Send a request and read the whole answer; a request that may be repeated is, after a transient failure."""
 
     def stream(self, request: Request) -> AbstractContextManager[ByteStream]:

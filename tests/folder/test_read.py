@@ -17,7 +17,7 @@ from intdash_frames.codecs.series import Series, SeriesTable
 from intdash_frames.errors import UsageError
 from intdash_frames.export.write import write_table
 from intdash_frames.folder.manifest import Manifest, Part, read_manifest
-from intdash_frames.folder.read import one_ahead, points_in, read_part
+from intdash_frames.folder.read import one_ahead, read_part, read_parts
 from tests.export.exporting import export_small, some_rows, stored_points
 from tests.frames.stored import BASETIME_NS, store_rows
 
@@ -45,7 +45,7 @@ def rows_of(batches: Iterator[Points]) -> list[tuple[Any, ...]]:
 
 def test_parts_hold_every_point_in_order_of_time(exported: tuple[Path, Manifest, str]) -> None:
     folder, manifest, uuid = exported
-    rows = rows_of(points_in(folder, manifest.parts_of(uuid), SeriesTable()))
+    rows = rows_of(read_parts(folder, manifest.parts_of(uuid), SeriesTable()))
     assert sorted(rows) == stored_points(folder)
     assert [row[0] for row in rows] == sorted(row[0] for row in rows)
 
@@ -54,7 +54,7 @@ def test_parts_hold_every_point_in_order_of_time(exported: tuple[Path, Manifest,
 def test_a_range_is_half_open_and_gives_what_lies_in_it(exported: tuple[Path, Manifest, str], start: float, end: float) -> None:
     folder, manifest, uuid = exported
     bounds = [BASETIME_NS + int(3e9 * each) for each in (start, end)]
-    found = points_in(folder, manifest.parts_of(uuid), SeriesTable(), start_ns=bounds[0], end_ns=bounds[1])
+    found = read_parts(folder, manifest.parts_of(uuid), SeriesTable(), start_ns=bounds[0], end_ns=bounds[1])
     assert sorted(rows_of(found)) == [row for row in stored_points(folder) if bounds[0] <= row[0] < bounds[1]]
 
 
@@ -65,7 +65,7 @@ def test_only_the_series_that_are_wanted_are_given_and_named(exported: tuple[Pat
     def selects(key: Series) -> bool:
         return key.data_id in ("speed", "00000101")
 
-    found = rows_of(points_in(folder, manifest.parts_of(uuid), keys, selects=selects))
+    found = rows_of(read_parts(folder, manifest.parts_of(uuid), keys, selects=selects))
     assert sorted(found) == [row for row in stored_points(folder) if row[3] in ("speed", "00000101")]
     assert {key.data_id for key in keys} == {"speed", "00000101"}
 
@@ -99,7 +99,7 @@ def test_a_file_that_came_to_harm_is_said(tmp_path: Path, harm: str) -> None:
     else:
         path.write_bytes(content[:-1] + (b"?" if harm == "flipped" else b""))
     with pytest.raises(UsageError, match="export it again") as caught:
-        rows_of(points_in(tmp_path, manifest.parts_of(uuid), SeriesTable()))
+        rows_of(read_parts(tmp_path, manifest.parts_of(uuid), SeriesTable()))
     assert victim.path in str(caught.value)
 
 

@@ -1,4 +1,4 @@
-"""What users make first: `Client` and `LocalServer`. Each method is one line over the layers below."""
+"""`Client`: each method is one line over the layers below."""
 
 from __future__ import annotations
 
@@ -6,14 +6,12 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from intdash_frames.client import newest
-from intdash_frames.errors import MissingDependency, UsageError
+from intdash_frames.errors import UsageError
 
 if TYPE_CHECKING:
     import datetime as dt
     from collections.abc import Callable
-    from pathlib import Path
 
-    import pandas as pd
     import requests
 
     from intdash_frames.client.basetimes import MeasurementBasetimes
@@ -36,11 +34,8 @@ if TYPE_CHECKING:
     from intdash_frames.live.follow import Live
     from intdash_frames.live.replay import ReplayResult
     from intdash_frames.live.upstream import LiveUpstream
-    from intdash_frames.server.faults import Fault
 
-__all__ = ["Client", "LocalServer", "default_client"]
-
-LOOPBACK = ("127.0.0.1", "localhost", "::1")
+__all__ = ["Client", "default_client"]
 
 
 class Client:
@@ -104,21 +99,29 @@ class Client:
         tz: str | dt.tzinfo = "UTC",
     ) -> None:
         from intdash_frames.client.connection import Connection
+
+        self._ask(
+            Connection(
+                url,
+                edge_token,
+                username=username,
+                password=password,
+                token_source=token_source,
+                session=session,
+                verify=verify,
+                timeout=timeout,
+                retries=retries,
+                max_workers=max_workers,
+                tz=tz,
+            )
+        )
+        newest.remember(self)
+
+    def _ask(self, connection: Connection) -> None:
+        """Let everything go through a connection."""
         from intdash_frames.frames.definitions import SignalDefinitions
 
-        self.connection = Connection(
-            url,
-            edge_token,
-            username=username,
-            password=password,
-            token_source=token_source,
-            session=session,
-            verify=verify,
-            timeout=timeout,
-            retries=retries,
-            max_workers=max_workers,
-            tz=tz,
-        )
+        self.connection = connection
         self.edges = self.connection.edges
         self.measurements = self.connection.measurements
         self.measurement_basetimes = self.connection.measurement_basetimes
@@ -127,7 +130,6 @@ class Client:
         self.captures = self.connection.captures
         self.units = self.connection.units
         self.data_points = self.connection.data_points
-        newest.remember(self)
 
     def __repr__(self) -> str:
         return f"Client({self.connection.url!r})"
@@ -466,8 +468,9 @@ class Client:
 
         Parameters
         ----------
-        source : str, Measurement, Frames, DataFrame or Table
-            A measurement or its UUID, what `frames` gives, or any frame with a time axis.
+        source : str, Measurement, Frames, DataFrame, Table or path-like
+            A measurement or its UUID, what `frames` gives, any frame with a time axis, or the folder of an export: all that is in
+            it, in order of time, read as it is played.
         edge : str or Edge, optional
             Whose live data they become; the client's own edge if not given.
         speed : float or "max"
@@ -568,110 +571,3 @@ def default_client() -> Client:
     """
     client = newest.newest()
     return client if isinstance(client, Client) else Client()
-
-
-class LocalServer:
-    """An intdash server on this machine, for work without an account and for tests.
-
-    Parameters
-    ----------
-    data : str or Path, optional
-        DuckDB file, made if absent; what was acknowledged survives a crash. None keeps everything in memory.
-    host : str
-        Address to listen on.
-    port : int
-        0 lets the system choose.
-    edges : dict of str to str
-        Names and tokens of edges; ``{"demo": "token"}`` if not given, which only does on loopback.
-    users : dict of str to str, optional
-        Names and passwords.
-
-    Attributes
-    ----------
-    url : str
-
-    Examples
-    --------
-    >>> with LocalServer() as server:
-    ...     server.client().edges.me().name
-    'demo'
-    """
-
-    def __init__(
-        self,
-        data: str | Path | None = None,
-        *,
-        host: str = "127.0.0.1",
-        port: int = 0,
-        edges: dict[str, str] | None = None,
-        users: dict[str, str] | None = None,
-    ) -> None:
-        try:
-            from intdash_frames.server.app import serve
-        except ModuleNotFoundError as exc:
-            raise MissingDependency(exc.name or "the embedded server", "server") from exc
-        if edges is None and host not in LOOPBACK:
-            raise UsageError(f"host={host!r} can be reached from elsewhere; give edges={{name: token}} with tokens of your own")
-        self._edges = {"demo": "token"} if edges is None else dict(edges)
-        self._server = serve(data, host=host, port=port, edges=self._edges, users=users)
-
-    def __repr__(self) -> str:
-        return f"LocalServer({self.url!r})"
-
-    @property
-    def url(self) -> str:
-        """Where it listens."""
-        return self._server.url
-
-    def client(self, edge: str | None = None, **options: Any) -> Client:
-        """Make a client of this server.
-
-        Parameters
-        ----------
-        edge : str, optional
-            Whose token to use; the first edge's if not given.
-        **options
-            Of `Client`.
-
-        Raises
-        ------
-        UsageError
-            If the server has no such edge.
-        """
-        if edge is None:
-            edge = next(iter(self._edges), None)
-        if edge not in self._edges:
-            raise UsageError(f"edge {edge!r} is not one of this server's: {', '.join(map(repr, self._edges)) or 'it has none'}")
-        return Client(self.url, self._edges[edge], **options)
-
-    def streams(self) -> pd.DataFrame:
-        """Show the live streams that are open: a row each, with the points that it carried.
-
-        Returns
-        -------
-        pandas.DataFrame
-            Columns ``connection``, ``account``, ``stream_id``, ``direction``, ``src_edge_uuid``, ``points`` and, of a downstream,
-            ``dropped`` (its reader is slow), ``withheld`` (the vendor's SDK cannot read them) and ``unconverted`` [count].
-        """
-        import dataclasses
-
-        import pandas as pd
-
-        from intdash_frames.server.stream import StreamReport
-
-        columns = [each.name for each in dataclasses.fields(StreamReport)]
-        return pd.DataFrame([dataclasses.astuple(each) for each in self._server.streams()], columns=columns)
-
-    def inject(self, fault: Fault) -> None:
-        """Make answers fail on purpose; see `Fault`."""
-        self._server.inject(fault)
-
-    def close(self) -> None:
-        """Stop listening and close the database."""
-        self._server.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None) -> None:
-        self.close()
