@@ -31,6 +31,11 @@ if TYPE_CHECKING:
 
 __all__ = ["Refused", "SeriesId", "Store", "one"]
 
+# DuckDB keeps other processes out of a file, but opens it as often as one likes in its own. Two stores would both be the one
+# writer and give the same numbers to different series.
+_opening = threading.Lock()
+_open_files: set[Path | None] = set()
+
 # No keys and no indexes: DuckDB's scans skip by the range of each row group, an index would only slow the appends, and the one
 # writer checks what must be unique. Strings of an account or a measurement are never used to find points; the small ids are.
 SCHEMA = """
@@ -104,21 +109,34 @@ class Store:
     Raises
     ------
     UsageError
-        The file cannot be opened: in use by another process, not a DuckDB file, folder absent.
+        The file cannot be opened: in use by another process or store, not a file of ours, folder absent.
     """
 
     def __init__(self, path: str | Path | None = None, *, recordings: Recordings | None = None) -> None:
         self.recordings = recordings
-        try:
-            self._database = duckdb.connect(":memory:" if path is None else str(path))
-        except duckdb.Error as exc:
-            raise UsageError(f"cannot open the data file {str(path)!r}: {exc}") from exc
-        # Order of insertion is order of arrival, which answers promise; names in SQL never mean Python variables.
-        self._database.execute("SET preserve_insertion_order = true; SET python_enable_replacements = false")
-        self._database.execute(SCHEMA + LATER_COLUMNS)
         self._write_lock = threading.Lock()
         self._series: dict[int, dict[SeriesId, int]] = {}
         self._last_series = 0
+        self._file = None if path is None else Path(path).resolve()
+        with _opening:
+            if self._file in _open_files:
+                raise UsageError(f"the data file {str(path)!r} is open in this process already; close its server first")
+            try:
+                self._database = duckdb.connect(":memory:" if path is None else str(path))
+                try:
+                    self._prepare()
+                except BaseException:
+                    self._database.close()
+                    raise
+            except duckdb.Error as exc:
+                raise UsageError(f"cannot open the data file {str(path)!r}: {exc}") from exc
+            if self._file is not None:
+                _open_files.add(self._file)
+
+    def _prepare(self) -> None:
+        # Order of insertion is order of arrival, which answers promise; names in SQL never mean Python variables.
+        self._database.execute("SET preserve_insertion_order = true; SET python_enable_replacements = false")
+        self._database.execute(SCHEMA + LATER_COLUMNS)
         for measurement_id, series_id, *key in self._database.execute(
             "SELECT measurement_id, series_id, data_type, channel, data_id FROM series"
         ).fetchall():
@@ -126,9 +144,11 @@ class Store:
             self._last_series = max(self._last_series, series_id)
 
     def close(self) -> None:
-        """Write everything into the file and let go of it. Cursors must be closed before."""
-        with self._write_lock:
+        """Write everything into the file and let go of it. Cursors must be closed before; calling it again does nothing."""
+        with self._write_lock, _opening:
             self._database.close()
+            _open_files.discard(self._file)
+            self._file = None  # whoever opens the file next has it
 
     def snapshot(self) -> duckdb.DuckDBPyConnection:
         """A cursor that goes on seeing the database as it is at its first statement; close it."""

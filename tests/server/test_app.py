@@ -52,6 +52,15 @@ def test_it_stops_though_a_connection_is_kept_and_an_answer_is_not_read() -> Non
     call.session.close()
 
 
+def test_a_server_that_cannot_start_lets_go_of_its_file(tmp_path: Path) -> None:
+    path = tmp_path / "data.duckdb"
+    with pytest.raises(UsageError, match=r"cannot listen on 127\.0\.0\.1 port 70000"):
+        serve(path, port=70000)
+    with pytest.raises(UsageError, match="two edges have the same token"):
+        serve(path, edges={"a": "same", "b": "same"})
+    serve(path).close()
+
+
 def test_a_taken_port_is_named() -> None:
     before = our_threads()
     with socket.create_server(("127.0.0.1", 0)) as taken:

@@ -6,6 +6,7 @@ import sys
 import threading
 from pathlib import Path
 
+import duckdb
 import pytest
 
 from intdash_frames.errors import UsageError
@@ -175,6 +176,27 @@ def test_a_file_that_is_no_database_is_named(tmp_path: Path) -> None:
     path.write_text("not a database, but long enough to look at" * 500)
     with pytest.raises(UsageError, match=r"notes\.txt"):
         Store(path)
+
+
+def test_a_file_has_one_store_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    store = Store("data.duckdb")
+    for same in ("data.duckdb", tmp_path / "data.duckdb"):
+        with pytest.raises(UsageError, match=r"data\.duckdb' is open in this process already; close its server first"):
+            Store(same)
+    store.close()
+    Store(tmp_path / "data.duckdb").close()
+
+
+def test_a_file_of_other_tables_is_named_and_let_go(tmp_path: Path) -> None:
+    path = tmp_path / "others.duckdb"
+    with duckdb.connect(str(path)) as database:
+        database.execute("CREATE TABLE series(name VARCHAR)")
+    for _ in range(2):
+        with pytest.raises(UsageError, match=r"cannot open the data file '.*others\.duckdb'"):
+            Store(path)
+    path.unlink()
+    Store(path).close()
 
 
 def test_a_file_in_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
