@@ -12,7 +12,7 @@ LOWEST := .venv-lowest
 # Errors stay visible, the rest of pip's talk does not help anyone who typed `make demo`.
 PIP_INSTALL := -m pip install --quiet --quiet --disable-pip-version-check --no-input
 
-.PHONY: demo test check bench drops interop test-lowest format clean
+.PHONY: demo test check bench drops notebooks interop test-lowest format clean
 .DEFAULT_GOAL := test
 
 demo: $(VENV)/.made-demo
@@ -35,6 +35,10 @@ bench: $(VENV)/.made-dev $(INTEROP)/.made
 # Five minutes in which the connection of a live view is cut a hundred times; fails if a point is missing or repeated.
 drops: $(VENV)/.made-dev
 	$(VENV)/bin/python -m tests.benchmarks.drops $(DROPS)
+
+# Runs the notebooks and keeps their outputs.
+notebooks: $(VENV)/.made-dev
+	$(VENV)/bin/python -m tests.notebooks.executing
 
 # The vendor's SDK lives apart: it must not choose the versions that the package is tested with.
 interop: $(INTEROP)/.made
