@@ -120,6 +120,7 @@ class Live:
         self._shown = threading.Condition()
         self._shown_points = 0
         self._ended = False
+        self._watching: asyncio.Task[None] | None = None
 
     def __repr__(self) -> str:
         state = "not started" if self._feed is None else "ended" if self._ended else f"{len(self._rolling):,} points"
@@ -150,8 +151,8 @@ class Live:
         UsageError
             If it was started before.
         """
-        if self._feed is not None:
-            raise UsageError("this live view was started before; make another with client.live()")
+        if self._feed is not None or self._ended:
+            raise UsageError("this live view was started or closed before; make another with client.live()")
         self._background = BackgroundLoop("intdash-frames-live")
         try:
             self._background.run(self._start())
@@ -163,6 +164,12 @@ class Live:
     async def _start(self) -> None:
         self._feed = Feed(self._connection, self._edge_uuid, self._selection, self._rolling.keys, self._show, self._options)
         await self._feed.start()
+        self._watching = asyncio.create_task(self._watch(self._feed))
+
+    async def _watch(self, feed: Feed) -> None:
+        """Let those who wait for data know when no more will come."""
+        await feed.ended.wait()
+        self._end_readers()
 
     def close(self) -> None:
         """End everything within two seconds; the frames stay, and so does the last picture. Calling it again does nothing.
@@ -177,11 +184,11 @@ class Live:
             recording.stop()
 
     def _close(self) -> None:
-        if self._background is None or self._ended:
+        if self._ended:
             return
         feed = self._feed
         try:
-            if feed is not None:
+            if feed is not None and self._background is not None:
                 self._background.submit(feed.close()).result(CLOSE_TIMEOUT_S)
         except TimeoutError:
             logger.warning("%r did not say goodbye in %s s", self, CLOSE_TIMEOUT_S)
@@ -189,21 +196,25 @@ class Live:
             self._end()
 
     def _end(self) -> None:
-        assert self._background is not None
-        self._background.stop()
+        if self._background is not None:
+            self._background.stop()
         self._ended = True
-        for reader in list(self._readers):  # one that ends takes itself out
-            reader.end()
-        with self._shown:
-            self._shown.notify_all()
+        self._end_readers()
         for thread in self._threads:
-            thread.join(timeout=CLOSE_TIMEOUT_S)
+            if thread is not threading.current_thread():  # a function given to on_batch may close the view
+                thread.join(timeout=CLOSE_TIMEOUT_S)
         for recording in self._recordings:
             recording.end()
         for each in self._plots:
             each.stop()
         if self._at_end is not None:
             self._at_end()
+
+    def _end_readers(self) -> None:
+        for reader in list(self._readers):  # one that ends takes itself out
+            reader.end()
+        with self._shown:
+            self._shown.notify_all()
 
     def __enter__(self) -> Self:
         return self.start()
@@ -285,7 +296,16 @@ class Live:
         -------
         bool
             False if the time was up, or the end came, before.
+
+        Raises
+        ------
+        UsageError
+            If an argument cannot work.
         """
+        if isinstance(points, bool) or not isinstance(points, int) or points < 0:
+            raise UsageError(f"points={points!r}; expected a whole number, 0 or more")
+        if timeout is not None and (isinstance(timeout, bool) or not isinstance(timeout, (int, float)) or not timeout >= 0):
+            raise UsageError(f"timeout={timeout!r}; expected seconds, 0 or more")
         deadline = None if timeout is None else time.monotonic() + timeout
         with self._shown:
             while self._shown_points < points and not self._ended and self.error is None:
@@ -410,6 +430,8 @@ class Live:
         ------
         GapError
             If the loop's body is so slow that points had to be left out for it.
+        IntdashError
+            What ended the stream, where that was not asked for; behind the last batch.
         """
         loop, came = asyncio.get_running_loop(), asyncio.Event()
 
@@ -426,13 +448,15 @@ class Live:
                     came.clear()
                     continue
                 yield to_batch(points)
+            if self.error is not None:
+                raise self.error
         finally:
             self._readers.remove(reader)
 
     def _reader(self, notify: Callable[[], object]) -> Reader:
         reader = Reader(self._max_points, notify)
         self._readers.append(reader)
-        if self._ended:
+        if self._ended or (self._feed is not None and self._feed.ended.is_set()):
             reader.end()
         return reader
 

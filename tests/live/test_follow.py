@@ -13,7 +13,9 @@ import pytest
 import intdash_frames as idf
 from intdash_frames import UsageError
 from intdash_frames.client.background import BackgroundLoop
+from intdash_frames.errors import ConnectionLost
 from tests.live.feeding import WAIT_S, Sender
+from tests.live.proxy import Proxy
 
 
 @pytest.fixture(scope="module")
@@ -156,6 +158,56 @@ def test_a_loop_over_batches_ends_with_the_live_view(client: idf.Client, sender:
     assert sum(asyncio.run(run())) == 10
 
 
+def test_a_loop_over_batches_ends_with_what_has_ended_the_stream(client: idf.Client, sender: SyncSender) -> None:
+    async def run(proxy: Proxy, viewer: idf.Client) -> None:
+        points = 0
+        async with viewer.live(edge="demo", signals="float:1/n", reconnect=False) as live, asyncio.timeout(WAIT_S):
+            batches = live.__aiter__()
+            first = asyncio.ensure_future(batches.__anext__())
+            await asyncio.sleep(0)
+            await asyncio.to_thread(sender.send, 10)
+            points += len(await first)
+            await asyncio.to_thread(proxy.cut)
+            for each in (batches, live.__aiter__()):  # who comes late hears it as well
+                with pytest.raises(ConnectionLost):
+                    await anext(each)
+            assert points == 10
+
+    with Proxy(client.url) as proxy, idf.Client(proxy.url, "token") as viewer:
+        asyncio.run(run(proxy, viewer))
+
+
+def test_a_function_given_to_on_batch_may_close_the_view(client: idf.Client, sender: SyncSender) -> None:
+    closed = threading.Event()
+
+    def close(_: pa.RecordBatch) -> None:
+        live.close()
+        closed.set()
+
+    live = client.live(edge="demo", signals="float:1/n").start()
+    live.on_batch(close)
+    sender.send(5)
+    assert closed.wait(WAIT_S)
+
+
+def test_a_view_that_is_closed_before_it_starts_leaves_nothing_behind(client: idf.Client) -> None:
+    live = client.live(edge="demo")
+    live.on_batch(print)
+    live.close()
+    assert our_threads() == []
+    with pytest.raises(UsageError, match="started or closed before"), live:
+        pass
+
+
+@pytest.mark.parametrize(
+    "arguments", [{"points": -1}, {"points": 1.5}, {"timeout": -1}, {"timeout": float("nan")}, {"timeout": "5s"}]
+)
+def test_a_wait_that_makes_no_sense_is_refused(client: idf.Client, arguments: dict[str, object]) -> None:
+    [(name, value)] = arguments.items()
+    with pytest.raises(UsageError, match=f"{name}={value!r}; expected"):
+        client.live(edge="demo").wait(**arguments)  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize("leave", [lambda: None, lambda: 1 / 0], ids=["normally", "by an error"])
 def test_leaving_the_block_leaves_no_thread_behind(client: idf.Client, leave: Callable[[], object]) -> None:
     try:
@@ -197,5 +249,5 @@ def test_arguments_that_cannot_work_are_refused(client: idf.Client, arguments: d
 def test_a_live_view_starts_once(client: idf.Client) -> None:
     live = client.live(edge="demo")
     assert (len(live), live.stats.received, len(live.gaps)) == (0, 0, 0)
-    with live, pytest.raises(UsageError, match="was started before"):
+    with live, pytest.raises(UsageError, match="was started or closed before"):
         live.start()
