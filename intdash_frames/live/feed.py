@@ -16,11 +16,11 @@ from intdash_frames.client.background import CallThread
 from intdash_frames.client.stream import StreamConnection, open_socket
 from intdash_frames.codecs.points import Points
 from intdash_frames.codecs.series import Series, SeriesTable
-from intdash_frames.errors import ApiError, IntdashError, ProtocolError, TransportError
+from intdash_frames.errors import IntdashError
 from intdash_frames.frames.selection import Selection
 from intdash_frames.live.hole import Hole
-from intdash_frames.live.origin import Origin, Placing, find_origin, rekeyed
-from intdash_frames.live.ring import Ring
+from intdash_frames.live.origin import Origin, Placing, find_origin, is_recording, rekeyed
+from intdash_frames.live.recent import Recent
 from intdash_frames.live.tally import Gap, LiveStats
 from intdash_frames.live.wanted import filters_of
 from intdash_frames.model import DownstreamSpec
@@ -34,15 +34,16 @@ __all__ = ["Feed", "FeedOptions"]
 
 logger = logging.getLogger("intdash_frames.live")
 
-# What was shown last is read back with a hole and left out by comparison: points need not come in the order of their times.
-OVERLAP_NS: Final = 2 * 10**9
 # How soon what is stored is looked at again while a hole is open: a section is stored when it ends, a second after it began.
 FIRST_POLL_S, LONGEST_POLL_S = 0.1, 5.0
-# What a read that is running when everything ends may still take.
+# A base time that a stream names is listed with its measurement when the section is stored, a second after it began.
+UNLISTED_S: Final = 2.0
+# What the goodbye, and a read that is running when everything ends, may still take.
+GOODBYE_S: Final = 0.4
 LAST_READ_S: Final = 0.5
-# Reading back what an edge of the fleet stored fails for other reasons than reading a stream does.
-FAILURES = (ApiError, TransportError, ProtocolError)
 BACK_OFF: Final = RetryPolicy(first_s=0.1, longest_s=5.0)
+# A connection that lasts for less does not count as made: the next waits longer.
+STEADY_S: Final = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,10 +119,9 @@ class Feed:
         self._placing = Placing(keys, self._find_origin)
         self._counts = _Counts()
         self._kept: list[bool] = []
-        # Of what was shown, as much as a hole needs that begins now; in one place, since many small columns scatter the memory.
-        self._recent = Ring(options.most_waiting, has_payloads=True)
-        self._forgotten_ns = timebase.INT64_MIN
-        self._newest_ns: int | None = None
+        self._recent = Recent(keys, options.most_waiting)
+        self._began_ns = timebase.moment_ns("now")
+        self._tried = 0
         self._hole: Hole | None = None
         self._filling: asyncio.Task[None] | None = None
         self._following: asyncio.Task[None] | None = None
@@ -168,15 +168,17 @@ class Feed:
         self._following = asyncio.create_task(self._follow(self._stream))
 
     async def close(self) -> None:
-        """End everything; what waits for a hole is shown."""
+        """End everything, whether or not the server still answers; what waits for a hole is shown."""
         self._closing.set()
         if self._stream is not None:
             try:
-                await self._stream.close()
-            except IntdashError as exc:
-                logger.info("closing the live stream of %s: %s", self._edge_uuid, exc)
+                async with asyncio.timeout(GOODBYE_S):
+                    await self._stream.close()
+            except (IntdashError, TimeoutError) as exc:
+                logger.info("closing the live stream of %s: %r", self._edge_uuid, exc)
         if self._following is not None:
-            await self._following
+            self._following.cancel()
+            await asyncio.wait([self._following])
         await self._stop_filling()
         self._reader.stop(timeout_s=LAST_READ_S)
         self.ended.set()
@@ -193,36 +195,44 @@ class Feed:
 
     async def _follow(self, stream: StreamConnection | None) -> None:
         """Wait for the end of each connection and make the next."""
+        loop = asyncio.get_running_loop()
         try:
             while stream is not None:
+                since_s = loop.time()
                 reason = await stream.wait_closed()
                 if self._closing.is_set():
                     return
                 logger.info("the live stream of %s was lost: %s", self._edge_uuid, reason)
                 if not self._options.reconnect:
                     self.error = reason
-                    self._add_gap(self._newest_ns, None, f"the connection was lost: {reason}", 0)
+                    self._add_gap(self._recent.newest_ns, None, f"the connection was lost: {reason}", 0)
                     return
+                if loop.time() - since_s >= STEADY_S:
+                    self._tried = 0
                 self._lose()
-                stream = self._stream = await self._connect_again()
+                stream = self._stream = await self._connect_again(reason)
         except Exception as exc:
             logger.exception("following %s has ended", self._edge_uuid)
             self.error = exc
         finally:
+            if self.error is not None:
+                await self._stop_filling()
             self.ended.set()
 
-    async def _connect_again(self) -> StreamConnection | None:
-        tried = 0
+    async def _connect_again(self, reason: BaseException | None) -> StreamConnection | None:
         while not self._closing.is_set():
-            tried += 1
+            self._tried += 1
+            await self._pause(BACK_OFF.delay_s(self._tried, reason))
+            if self._closing.is_set():
+                break
             try:
                 stream = await self._connect()
             except IntdashError as exc:
                 if not is_transient(exc):
                     self.error = exc
-                    self._add_gap(self._newest_ns, None, f"the connection cannot be made again: {exc}", 0)
+                    self._add_gap(self._recent.newest_ns, None, f"the connection cannot be made again: {exc}", 0)
                     return None
-                await self._pause(BACK_OFF.delay_s(tried, exc))
+                reason = exc
                 continue
             self._counts.reconnects += 1
             return stream
@@ -271,20 +281,7 @@ class Feed:
         for reason, count in left_out.items():
             self._counts.drop(reason, count)
         self._counts.shown += len(points) - sum(left_out.values())
-        newest = int(points.time_ns.max())
-        self._newest_ns = newest if self._newest_ns is None else max(self._newest_ns, newest)
-        self._remember(points, self._newest_ns - OVERLAP_NS)
-
-    def _remember(self, points: Points, from_ns: int) -> None:
-        recent, most = self._recent, self._options.most_waiting
-        recent.append(points, np.arange(len(points)))
-        count = recent.count_before(from_ns)
-        if len(recent) - count > most:
-            recent.sort()
-            count = len(recent) - most
-            self._forgotten_ns = int(recent["time_ns"][count - 1])
-        if count:
-            recent.drop_oldest(count)
+        self._recent.add(points, asyncio.get_running_loop().time())
 
     # --- holes
 
@@ -292,24 +289,33 @@ class Feed:
         """Hear that the connection is gone: a hole begins."""
         if self._hole is not None:
             self._hole.lost_again()
-        elif self._newest_ns is not None:
-            self._open_hole(max(self._newest_ns - OVERLAP_NS, self._forgotten_ns + 1))
+            return
+        start_ns = self._recent.start_ns
+        # Where nothing was shown yet, nobody knows more than when the first connection was made.
+        self._open_hole(self._began_ns if start_ns is None else start_ns)
 
     def _open_hole(self, start_ns: int) -> None:
-        shown = [Points(rows.time_ns, rows.series, rows.data, rows.offsets, self._keys) for rows in self._recent.copy()]
-        before = [part.take(np.flatnonzero(part.time_ns >= start_ns)) for part in shown]
-        self._hole = Hole(start_ns, Points.concat(before, self._keys))
-        self._filling = asyncio.create_task(self._fill(self._hole))
+        self._hole = Hole(start_ns, self._recent.since(start_ns))
+        self._filling = asyncio.create_task(self._fill_and_close(self._hole))
 
-    async def _fill(self, hole: Hole) -> None:
-        """Read what is stored until it meets what is live."""
+    async def _fill_and_close(self, hole: Hole) -> None:
+        """Whatever happens, what waits behind the hole is shown in the end."""
+        try:
+            reason = await self._fill(hole)
+        except Exception as exc:
+            logger.exception("reading back what %s has stored has failed", self._edge_uuid)
+            reason = f"reading back has failed: {exc!r}"
+        self._close_hole(hole, reason)
+
+    async def _fill(self, hole: Hole) -> str:
+        """Read what is stored until it meets what is live; gives why it did not, if so."""
         loop = asyncio.get_running_loop()
         live_since: float | None = None
         reason, failure, delay_s = "", "", FIRST_POLL_S
         while not self._closing.is_set():
             try:
                 stored = await self._reader.call(self._read_back, hole.start_ns)
-            except FAILURES as exc:
+            except IntdashError as exc:
                 failure = f"what is stored cannot be read: {exc}"
                 logger.warning("what %s has stored cannot be read back: %s", self._edge_uuid, exc)
             else:
@@ -330,13 +336,14 @@ class Feed:
             delay_s = min(2 * delay_s, LONGEST_POLL_S if live_since is None else 1.0)
         if not reason and not hole.is_closed and (hole.held or failure):
             reason = failure or "not read back before the end"
-        self._close_hole(hole, reason)
+        return reason
 
     def _close_hole(self, hole: Hole, reason: str) -> None:
-        until_ns, had_shown = hole.first_held_ns, self._newest_ns
+        until_ns, had_shown = hole.first_held_ns, self._recent.newest_ns
         self._hole = None
         rest = hole.close()
         self._counts.recovered += hole.recovered
+        self._counts.drop("repeated", hole.repeated)
         if reason:
             self._add_gap(had_shown, until_ns, reason, hole.recovered)
         self._show(rest)
@@ -359,9 +366,17 @@ class Feed:
         return points.take(np.flatnonzero(~errors[points.series])) if errors.any() else points
 
     async def _find_origin(self, basetime_ns: int | None) -> Origin | None:
+        loop = asyncio.get_running_loop()
+        until_s = loop.time() + UNLISTED_S
         try:
-            return await self._reader.call(find_origin, self._connection, self._edge_uuid, basetime_ns)
-        except FAILURES as exc:
+            while True:
+                found = await self._reader.call(find_origin, self._connection, self._edge_uuid, basetime_ns)
+                if found is not None or basetime_ns is None or loop.time() >= until_s or self._closing.is_set():
+                    return found
+                if not await self._reader.call(is_recording, self._connection, self._edge_uuid):
+                    return None
+                await self._pause(FIRST_POLL_S)
+        except IntdashError as exc:
             logger.warning(
                 "the measurement of %s cannot be looked up, so its live points belong to none: %s", self._edge_uuid, exc
             )

@@ -7,6 +7,7 @@ import numpy as np
 from intdash_frames.codecs.points import Points
 from intdash_frames.codecs.series import SeriesTable
 from intdash_frames.live.merge import without
+from intdash_frames.model import DataType
 
 __all__ = ["Hole"]
 
@@ -29,12 +30,15 @@ class Hole:
     start_ns : int
     recovered : int
         Points that came from what is stored and from nowhere else [count].
+    repeated : int
+        Live points that were shown before the hole, and came once more [count].
     """
 
     def __init__(self, start_ns: int, shown: Points) -> None:
         self.start_ns = start_ns
-        self.recovered = 0
+        self.recovered = self.repeated = 0
         self._shown = shown
+        self._fresh = Points.empty(shown.keys)
         self._history = Points.empty(shown.keys)
         self._held: list[Points] = []
         self._behind = 0  # position in `_held` of the first batch after the newest loss
@@ -52,8 +56,8 @@ class Hole:
     @property
     def first_held_ns(self) -> int | None:
         """Time of the earliest live point behind the newest loss [ns]."""
-        behind = self._held[self._behind :]
-        return min(int(part.time_ns.min()) for part in behind) if behind else None
+        behind = self._proofs()
+        return int(behind.time_ns.min()) if len(behind) else None
 
     def hold(self, points: Points) -> None:
         """Take live points."""
@@ -81,7 +85,7 @@ class Hole:
             Everything, in ascending time, however often it was read before.
         """
         fresh = without(history, self._shown)
-        self._shown = Points.concat([self._shown, fresh])
+        self._shown, self._fresh = Points.concat([self._shown, fresh]), Points.concat([self._fresh, fresh])
         self._history = history
         self.recovered += len(fresh)
         return fresh
@@ -89,18 +93,25 @@ class Hole:
     @property
     def is_closed(self) -> bool:
         """Whether everything before the live points was read back."""
-        behind = self._held[self._behind :]
-        if not behind:
+        behind = self._proofs()
+        if not len(behind):
             return False
-        live = Points.concat(behind)
-        _, firsts = np.unique(live.series, return_index=True)
-        return not len(without(live.take(np.sort(firsts)), self._history))
+        _, firsts = np.unique(behind.series, return_index=True)
+        return not len(without(behind.take(np.sort(firsts)), self._history))
 
     def close(self) -> Points:
         """Give the live points that are still to be shown, in order of time."""
         held = Points.concat(self._held, self.keys)
         rest = without(held, self._history)
         # What came on both ways was received; only what did not is recovered.
-        self.recovered -= len(held) - len(rest)
+        on_both_ways = len(held) - len(without(held, self._fresh))
+        self.recovered -= on_both_ways
+        self.repeated = len(held) - len(rest) - on_both_ways
         self._held, self._behind = [], 0
         return rest if (np.diff(rest.time_ns) >= 0).all() else rest.take(np.argsort(rest.time_ns, kind="stable"))
+
+    def _proofs(self) -> Points:
+        """What waits behind the newest loss, without base times: theirs is that of elapsed time 0, whenever they came."""
+        behind = Points.concat(self._held[self._behind :], self.keys)
+        is_basetime = np.asarray([key.data_type == DataType.basetime for key in self.keys], np.bool_)
+        return behind.take(np.flatnonzero(~is_basetime[behind.series])) if len(behind) else behind

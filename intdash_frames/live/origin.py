@@ -21,8 +21,9 @@ if TYPE_CHECKING:
     import datetime as dt
 
     from intdash_frames.client.connection import Connection
+    from intdash_frames.model import Measurement
 
-__all__ = ["Origin", "Placing", "find_origin", "rekeyed"]
+__all__ = ["Origin", "Placing", "find_origin", "is_recording", "rekeyed"]
 
 # Measurements of an edge that were never ended may be many; the one that records now was made last.
 MOST_CANDIDATES: Final = 20
@@ -65,8 +66,7 @@ def find_origin(connection: Connection, edge_uuid: str, basetime_ns: int | None)
     Origin or None
         With the base time that is in use, which is what stored points show.
     """
-    pages = connection.measurements.list(edge_uuid=edge_uuid, ended=False, iterator=True)
-    running = [each for page in pages for each in page if each.basetime is not None]
+    running = _running(connection, edge_uuid)
     running.sort(key=lambda each: _ns(each.created_at), reverse=True)
     if basetime_ns is None:
         return Origin(_ns(running[0].basetime), running[0].uuid) if len(running) == 1 else None
@@ -77,6 +77,16 @@ def find_origin(connection: Connection, edge_uuid: str, basetime_ns: int | None)
         if any(_ns(other.basetime) == basetime_ns for other in connection.measurement_basetimes.list(measurement_uuid=each.uuid)):
             return Origin(_ns(each.basetime), each.uuid)
     return None
+
+
+def is_recording(connection: Connection, edge_uuid: str) -> bool:
+    """Tell whether an edge has a measurement that runs."""
+    return bool(_running(connection, edge_uuid))
+
+
+def _running(connection: Connection, edge_uuid: str) -> list[Measurement]:
+    pages = connection.measurements.list(edge_uuid=edge_uuid, ended=False, iterator=True)
+    return [each for page in pages for each in page if each.basetime is not None]
 
 
 def _ns(moment: dt.datetime | None) -> int:
@@ -105,6 +115,9 @@ class Placing:
         self._source: SeriesTable | None = None
         self._codes: dict[str, list[int]] = {}
         self._last_basetime: tuple[int, int | None, bytes] | None = None
+        # Those that were heard, and of them those that a server may repeat on a new connection.
+        self._heard: set[tuple[int, int | None, bytes]] = set()
+        self._repeatable: set[tuple[int, int | None, bytes]] = set()
 
     async def place(self, points: Points) -> tuple[list[Points], int]:
         """Place points.
@@ -124,6 +137,7 @@ class Placing:
         """
         if points.keys is not self._source:  # a new connection has a new table
             self._source, self._codes = points.keys, {}
+            self._repeatable = set(self._heard)
         parts, unplaced = [], 0
         for part in _cut_at_basetimes(points):
             if points.keys[int(part.series[0])].data_type == DataType.basetime and len(part) == 1:
@@ -140,23 +154,26 @@ class Placing:
         return parts, unplaced
 
     async def _hear(self, part: Points) -> bool:
-        """Take a base time; False for one that was heard before."""
+        """Take a base time; False for one that is only repeated: it is in force again, and no point."""
         payload = part.payload(0)
         seen = (int(part.time_ns[0]), part.keys[int(part.series[0])].channel, payload)
         if seen == self._last_basetime:
             return False
+        is_repeated = seen in self._repeatable
+        self._repeatable.discard(seen)
+        self._heard.add(seen)
         self._last_basetime = seen
         try:
             kind, seconds, nanoseconds = unpack(DataType.basetime, payload)
         except PayloadError:
-            return True  # an ordinary point that nobody can read
+            return not is_repeated  # an ordinary point that nobody can read
         basetime_ns = seconds * 10**9 + nanoseconds
         found = await self._find(basetime_ns)
         if found is not None:
             self.origin = found
         elif not self._is_worse(kind, basetime_ns):
             self.origin = Origin(basetime_ns, "", kind)
-        return True
+        return not is_repeated
 
     def _is_worse(self, kind: int, basetime_ns: int) -> bool:
         """Whether a base time tells the same start as the one in force, by a clock less good (protocol 5.8)."""

@@ -33,7 +33,7 @@ class LiveStats:
         How often a lost connection was made again.
     reasons : dict of str to int
         Points dropped, by reason: ``"late"`` (older than the window), ``"ahead"`` (far in the future), ``"no base time"``,
-        ``"bound"`` (too many waited for a hole).
+        ``"bound"`` (too many waited for a hole), ``"repeated"`` (the server sent again what was shown).
     """
 
     received: int = 0

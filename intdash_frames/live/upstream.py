@@ -303,7 +303,7 @@ class LiveUpstream:
         ResultNGException
             If the server refused points, again and again.
         """
-        if timeout is not None and not timeout >= 0:
+        if timeout is not None and (isinstance(timeout, bool) or not isinstance(timeout, (int, float)) or not timeout >= 0):
             raise UsageError(f"timeout={timeout!r}; expected seconds, 0 or more")
         if self._ended or self._emitter is None:
             return

@@ -37,8 +37,8 @@ def floats(first: int, count: int, name: str = "n", channel: int = 1) -> Points:
     )
 
 
-def basetime_point(moment: pd.Timestamp) -> idf.DataPoint:
-    payload = data.Basetime(BasetimeType.ntp, moment).to_payload()
+def basetime_point(moment: pd.Timestamp, kind: BasetimeType = BasetimeType.ntp) -> idf.DataPoint:
+    payload = data.Basetime(kind, moment).to_payload()
     return idf.DataPoint(pd.Timedelta(0), DataType.basetime, 0, payload)
 
 
@@ -81,6 +81,7 @@ class Shown:
     def __init__(self) -> None:
         self.keys = SeriesTable()
         self.numbers: list[int] = []
+        self.time_ns: list[int] = []
         self.measurements: set[str] = set()
         self._changed = asyncio.Event()
 
@@ -89,6 +90,7 @@ class Shown:
             key = points.keys[int(points.series[row])]
             if key.data_type == DataType.float:
                 self.numbers.append(int(data.Float.from_payload(points.payload(row)).value))
+                self.time_ns.append(int(points.time_ns[row]))
                 self.measurements.add(key.measurement_uuid)
         self._changed.set()
         return {}
@@ -101,9 +103,11 @@ class Shown:
 
 
 @contextlib.asynccontextmanager
-async def following(client: idf.Client, shown: Shown, **options: object) -> AsyncIterator[Feed]:
+async def following(
+    client: idf.Client, shown: Shown, signals: str | None = "float:1/n", **options: object
+) -> AsyncIterator[Feed]:
     """A feed of the client's own edge."""
-    feed = Feed(client.connection, client.edges.me().uuid, select("float:1/n"), shown.keys, shown, FeedOptions(**options))  # type: ignore[arg-type]
+    feed = Feed(client.connection, client.edges.me().uuid, select(signals), shown.keys, shown, FeedOptions(**options))  # type: ignore[arg-type]
     await feed.start()
     try:
         yield feed

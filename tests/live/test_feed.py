@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Coroutine, Iterator
 
+import pandas as pd
 import pytest
 
 import intdash_frames as idf
@@ -12,7 +13,8 @@ from intdash_frames.codecs.series import SeriesTable
 from intdash_frames.errors import ConnectFailed, ConnectionLost
 from intdash_frames.frames.selection import select
 from intdash_frames.live.feed import Feed, FeedOptions
-from tests.live.feeding import WAIT_S, Sender, Shown, following
+from intdash_frames.model import BasetimeType
+from tests.live.feeding import WAIT_S, Sender, Shown, basetime_point, floats, following
 from tests.live.proxy import Proxy
 
 
@@ -67,7 +69,7 @@ def test_what_was_sent_while_the_connection_was_lost_is_read_back(client: idf.Cl
     async def run(proxy: Proxy, viewer: idf.Client) -> None:
         shown = Shown()
         async with Sender(client) as sender, following(viewer, shown) as feed:
-            for _ in range(3):
+            for times in (1, 2, 3):
                 await sender.send(30)
                 await shown.until(sender.sent)
                 await asyncio.to_thread(proxy.cut, blocked=True)
@@ -75,6 +77,7 @@ def test_what_was_sent_while_the_connection_was_lost_is_read_back(client: idf.Cl
                 await sender.stream.flush()
                 proxy.unblock()
                 await shown.until(sender.sent)
+                await reconnected(feed, times)
                 await sender.send(30)
                 await shown.until(sender.sent)
             assert shown.numbers == list(range(270))
@@ -106,6 +109,130 @@ def test_a_loss_after_more_points_than_are_remembered_repeats_none(client: idf.C
     through_a_proxy(client, run)
 
 
+def test_signals_that_are_seconds_behind_others_lose_nothing(client: idf.Client) -> None:
+    async def run(proxy: Proxy, viewer: idf.Client) -> None:
+        shown = Shown()
+        async with Sender(client) as sender, following(viewer, shown, signals="float:1/*") as feed:
+
+            async def send(count: int) -> None:
+                ahead = floats(sender.sent + 7000, count, "ahead")
+                await sender.stream.write_points(ahead)
+                await sender.send(count)  # 7 s before it
+
+            await send(10)
+            await shown.until(20)
+            await asyncio.to_thread(proxy.cut, blocked=True)
+            await send(10)
+            await sender.stream.flush()
+            proxy.unblock()
+            await reconnected(feed)
+            await send(10)
+            await shown.until(60)
+            assert sorted(shown.numbers) == [*range(30), *range(7000, 7030)]
+            assert feed.stats.recovered >= 20
+        assert feed.gaps == []
+
+    through_a_proxy(client, run)
+
+
+def test_a_stamp_of_the_far_future_does_not_hide_what_is_lost_later(client: idf.Client) -> None:
+    async def run(proxy: Proxy, viewer: idf.Client) -> None:
+        shown = Shown()
+        async with Sender(client) as sender, following(viewer, shown) as feed:
+            await sender.send(10)
+            await sender.stream.write_points(floats(3 * 86_400_000, 1))
+            await sender.send(10)
+            await shown.until(21)
+            await asyncio.to_thread(proxy.cut, blocked=True)
+            await sender.send(10)
+            await sender.stream.flush()
+            proxy.unblock()
+            await reconnected(feed)
+            await sender.send(10)
+            await shown.until(41)
+            assert sorted(shown.numbers) == [*range(40), 3 * 86_400_000]
+        assert feed.gaps == []
+
+    through_a_proxy(client, run)
+
+
+def test_what_is_lost_before_anything_was_shown_is_read_back(client: idf.Client) -> None:
+    async def run(proxy: Proxy, viewer: idf.Client) -> None:
+        shown = Shown()
+        async with following(viewer, shown) as feed, Sender(client) as sender:
+            await asyncio.to_thread(proxy.cut, blocked=True)
+            await sender.send(10)
+            await sender.stream.flush()
+            proxy.unblock()
+            await reconnected(feed)
+            await sender.send(10)
+            await shown.until(20)
+            assert shown.numbers == list(range(20))
+        assert feed.gaps == []
+
+    through_a_proxy(client, run)
+
+
+def test_base_times_that_are_repeated_after_a_loss_are_shown_once(client: idf.Client) -> None:
+    async def run(proxy: Proxy, viewer: idf.Client) -> None:
+        shown = Shown()
+        async with Sender(client) as sender, following(viewer, shown, signals=None) as feed:
+            await sender.stream.write(basetime_point(sender.basetime - pd.Timedelta("1s"), BasetimeType.edge_rtc))
+            await sender.send(10)
+            await shown.until(10)
+            await asyncio.to_thread(proxy.cut)
+            await reconnected(feed)
+            await sender.send(10)
+            await shown.until(20)
+            async with asyncio.timeout(WAIT_S):
+                while feed.stats.waiting:
+                    await asyncio.sleep(0)
+            stats = feed.stats
+            assert (stats.received, stats.recovered, stats.shown, stats.dropped) == (22, 0, 22, 0)
+            assert shown.measurements == {sender.measurement}
+        assert feed.gaps == []
+
+    through_a_proxy(client, run)
+
+
+def test_a_base_time_that_a_stream_adds_moves_no_points(client: idf.Client) -> None:
+    async def run() -> None:
+        shown = Shown()
+        async with Sender(client) as sender, following(client, shown):
+            await sender.send(10)
+            await sender.stream.write(basetime_point(sender.basetime - pd.Timedelta("7s"), BasetimeType.edge_rtc))
+            await sender.send(10)
+            await shown.until(20)
+            assert shown.measurements == {sender.measurement}
+            # The server lists it a moment later, and goes on counting from the one that is in use.
+            assert shown.time_ns == [sender.basetime.value + number * 10**6 for number in range(20)]
+
+    asyncio.run(run())
+
+
+def test_a_server_that_hangs_up_again_and_again_is_tried_less_and_less_often(
+    server: idf.LocalServer, client: idf.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried: list[int] = []
+    enough = asyncio.Event()
+
+    class Delays:
+        def delay_s(self, number: int, _: object) -> float:
+            tried.append(number)
+            if number == 4:
+                enough.set()
+            return 0.0
+
+    async def run() -> None:
+        monkeypatch.setattr("intdash_frames.live.feed.BACK_OFF", Delays())
+        server.inject(idf.Fault.drop_socket(after=4, times=10_000))  # two requests and their answers
+        async with following(client, Shown()), asyncio.timeout(WAIT_S):
+            await enough.wait()
+
+    asyncio.run(run())
+    assert tried[:4] == [1, 2, 3, 4]
+
+
 def test_what_nobody_stores_is_a_gap_after_a_loss(client: idf.Client) -> None:
     async def run(proxy: Proxy, viewer: idf.Client) -> None:
         shown = Shown()
@@ -116,9 +243,7 @@ def test_what_nobody_stores_is_a_gap_after_a_loss(client: idf.Client) -> None:
             await sender.send(10)
             await sender.stream.flush()
             proxy.unblock()
-            async with asyncio.timeout(WAIT_S):
-                while not feed.stats.reconnects:
-                    await asyncio.sleep(0)
+            await reconnected(feed)
             await sender.send(10)
             await shown.until(20)
             [gap] = feed.gaps
@@ -189,6 +314,12 @@ def test_wrong_credentials_are_an_error_at_the_start(server: idf.LocalServer, cl
 
     with idf.Client(server.url, "wrong") as stranger:
         asyncio.run(run(stranger))
+
+
+async def reconnected(feed: Feed, times: int = 1) -> None:
+    async with asyncio.timeout(WAIT_S):
+        while feed.stats.reconnects < times:
+            await asyncio.sleep(0)
 
 
 def through_a_proxy(client: idf.Client, run: Callable[[Proxy, idf.Client], Coroutine[None, None, None]]) -> None:

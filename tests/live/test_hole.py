@@ -88,3 +88,29 @@ def test_the_oldest_that_wait_are_given_up_beyond_a_bound():
     assert [time for time, _, _ in rows_of(hole.drop_oldest(4))] == [0, 1]
     assert hole.held == 4
     assert [time for time, _, _ in rows_of(hole.close())] == [2, 3, 4, 5]
+
+
+def test_a_base_time_closes_no_hole_and_waits_with_the_others():
+    keys = table()
+    basetime = Series("m", 135, 0, "basetime", "135")
+    hole = Hole(100, Points.empty(keys))
+    hole.hold(points_of([(3, basetime, b"t")], keys))  # elapsed 0, long before the hole
+    assert (hole.is_closed, hole.first_held_ns, hole.held) == (False, None, 1)
+    hole.hold(points_of([(105, KEYS[0], b"a")], keys))
+    hole.read_back(points_of([(104, KEYS[0], b"x"), (105, KEYS[0], b"a")], keys))
+    assert (hole.is_closed, hole.first_held_ns) == (True, 105)
+    assert rows_of(hole.close()) == [(3, basetime, b"t")]
+    assert hole.recovered == 1
+
+
+def test_what_comes_live_once_more_is_counted_as_repeated_and_not_as_recovered():
+    keys = table()
+    before = [(1, KEYS[0], b"a"), (2, KEYS[0], b"b")]
+    hole = Hole(0, points_of(before, keys))
+    hole.hold(points_of([before[1], (4, KEYS[0], b"d")], keys))
+    assert rows_of(hole.read_back(points_of([*before, (3, KEYS[0], b"c"), (4, KEYS[0], b"d")], keys))) == [
+        (3, KEYS[0], b"c"),
+        (4, KEYS[0], b"d"),
+    ]
+    assert rows_of(hole.close()) == []
+    assert (hole.recovered, hole.repeated) == (1, 1)

@@ -69,6 +69,24 @@ def test_a_base_time_that_is_repeated_for_a_new_subscriber_is_no_second_point():
     assert [kind for _, _, kind in rows] == [135, 11, 11]
 
 
+def test_all_base_times_that_a_new_connection_repeats_are_in_force_again_and_no_points():
+    clocks = [(0, BASE, basetime(EARLIER, BasetimeType.edge_rtc)), (0, BASE, basetime(START))]
+
+    async def run():
+        async def found(_):
+            return None
+
+        placing, kinds = Placing(SeriesTable(), found), []
+        for message in ([*clocks, (5, SPEED, b"a")], [*clocks, (6, SPEED, b"b")], [(0, BASE, basetime(LATER)), *clocks]):
+            parts, _ = await placing.place(points_of(message, SeriesTable()))  # a table of its own is a connection of its own
+            kinds.append([(time, key.data_type) for part in parts for time, key, _ in rows_of(part)])
+        return kinds, placing.origin.basetime_ns
+
+    kinds, basetime_ns = asyncio.run(run())
+    assert kinds[1:] == [[(START.value + 6, 11)], [(LATER.value, 135)]]
+    assert basetime_ns == START.value
+
+
 @pytest.mark.parametrize(
     ("first", "second", "in_force"),
     [
