@@ -4,9 +4,10 @@ import socket
 import subprocess
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
-from intdash_frames import Client
+from intdash_frames import Client, LocalServer
 from tests.cli.conftest import Run, Start
 
 
@@ -122,3 +123,40 @@ def test_a_file_that_is_no_database_is_one_line(start: Start, tmp_path: Path) ->
     assert (process.returncode, out) == (1, "")
     assert re.fullmatch(r"error: cannot open the data file .*notes\.txt.*\n", err)
     assert data.read_text() == "not a database " * 1000
+
+
+@pytest.mark.parametrize("as_option", [False, True])
+def test_the_folder_of_an_export_is_served(start: Start, tmp_path: Path, as_option: bool) -> None:
+    frame = pd.DataFrame({"speed": [1.0, 2.0]}, index=pd.date_range("2024-01-01", periods=2, freq="s", tz="UTC"))
+    with LocalServer() as server, server.client() as origin:
+        uuid = frame.intdash.store(client=origin).measurement.uuid
+        origin.export(uuid, tmp_path)
+        expected = origin.frames(uuid).to_arrow()
+    arguments = ["--data", tmp_path] if as_option else [tmp_path]
+    with start("serve", *arguments, "--port", "0", "--edge", "reader=t0ken", "--speed", "max") as process:
+        with Client(url_of(process), "t0ken", retries=0) as client:
+            assert client.frames(uuid).to_arrow() == expected
+            assert [each.name for each in client.edges.list()] == ["demo", "reader"]
+            with client.live(edge="demo", signals="float:*/*") as live:
+                live.wait(2, timeout=30)
+                assert live.frame()["value"].tolist() == [1.0, 2.0]
+        assert end(process) == (0, "", "")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "complaint"),
+    [
+        (["folder", "--data", "x.duckdb"], 2, "not both"),
+        (["absent"], 2, "'absent' is no folder"),
+        (["folder"], 1, "no manifest.json"),
+        (["folder", "--speed", "fast"], 1, "speed='fast'"),
+    ],
+)
+def test_a_folder_that_cannot_be_served_is_refused(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], code: int, complaint: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "folder").mkdir()
+    ran = run("serve", "--port", "0", *arguments)
+    assert (ran.code, ran.out) == (code, "")
+    assert complaint in ran.err

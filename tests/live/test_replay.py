@@ -116,6 +116,32 @@ def test_a_delay_is_made_up_for_and_reported(client: idf.Client, sent: Sent) -> 
     assert result.points == 2140
 
 
+def test_a_folder_is_played_in_order_of_time_each_point_at_its_time(
+    client: idf.Client, clock: Clock, sent: Sent, tmp_path: Path
+) -> None:
+    first, second = (client.frames(client_store(client, recording(2), seconds)) for seconds in (0, 1))
+    client.export([*first.meta["source"]["names"], *second.meta["source"]["names"]], tmp_path)
+    result = played(client, tmp_path, clock)
+    assert sent.times_ns == sorted(sent.times_ns)
+    assert result.points == first.report.points + second.report.points
+    drift_ns = [at - sent.at_ns[0] - (time - sent.times_ns[0]) for at, time in zip(sent.at_ns, sent.times_ns, strict=True)]
+    assert max(map(abs, drift_ns)) < 4 * 10**6
+    assert 2.9 < result.seconds < 3.1
+    kept = stored(client, result)
+    payloads = [each.to_arrow()["payload"].to_pylist() for each in (first, second)]
+    assert sorted(client.frames(result.measurement, "float:*/*").to_arrow()["payload"].to_pylist()) == sorted(
+        [*payloads[0], *payloads[1]]
+    )
+    # elapsed times are those of the first recording
+    assert result.measurement is not None
+    assert (kept.index[0] - result.measurement.basetime) == pd.Timedelta(0)
+
+
+def client_store(client: idf.Client, frame: pd.DataFrame, seconds: int) -> str:
+    shifted = frame.set_axis(frame.index + pd.Timedelta(seconds, "s")).sort_index()
+    return idf.store(shifted, client=client).measurement.uuid
+
+
 def test_at_full_speed_nothing_waits_and_everything_arrives(client: idf.Client, clock: Clock) -> None:
     result = played(client, recording(), clock, speed="max")
     assert clock.waits == []

@@ -43,6 +43,22 @@ def delivered(hub: Hub, stream: Upstream, rows: list[Row]) -> dict[Subscriber, l
     return got
 
 
+def test_an_edge_is_followed_when_filters_first_let_something_pass() -> None:
+    followed: list[str] = []
+    hub = Hub(followed.append)
+    first, second = subscriber(), subscriber("edge 2")
+    for each in (first, second):
+        hub.open(each)
+    assert followed == []
+    hub.select(first, [])
+    assert followed == []
+    hub.select(first, [DataFilter(1, 1)])
+    hub.select(first, [DataFilter(2, 1)])
+    assert followed == ["edge 1"]
+    hub.select(second, [DataFilter(1, 1)])
+    assert followed == ["edge 1", "edge 2"]
+
+
 rows = st.lists(
     st.builds(can_row, st.integers(0, 9), st.integers(0, 3), channel=st.integers(0, 1))
     | st.builds(int_row, st.integers(0, 9), channel=st.integers(0, 1), data_id=st.sampled_from("xy"))
