@@ -2,31 +2,21 @@
 
 from __future__ import annotations
 
-import copy
 from pathlib import Path
 from typing import Final
 
 import nbformat
 from nbclient import NotebookClient
 
-import intdash_frames as idf
-
-__all__ = ["NOTEBOOKS", "executed", "is_waiting"]
+__all__ = ["NOTEBOOKS", "executed"]
 
 FOLDER: Final = Path(__file__).parents[2] / "notebooks"
 NOTEBOOKS: Final = sorted(FOLDER.glob("*.ipynb"))
 CELL_TIMEOUT_S: Final = 60
-# Cells with such a tag wait for something that is not there yet.
-WAITING: Final = {"needs-open": not hasattr(idf, "open")}
-
-
-def is_waiting(cell: nbformat.NotebookNode) -> bool:
-    """Say whether a cell cannot run yet."""
-    return any(WAITING.get(tag, False) for tag in cell.metadata.get("tags", ()))
 
 
 def executed(path: Path) -> nbformat.NotebookNode:
-    """Run a notebook, without changing the file; cells that wait are left as they are.
+    """Run a notebook, without changing the file.
 
     Raises
     ------
@@ -34,17 +24,14 @@ def executed(path: Path) -> nbformat.NotebookNode:
         If a cell raises.
     """
     notebook = nbformat.read(path, as_version=4)
-    running = copy.deepcopy(notebook)
-    running.cells = [cell for cell in running.cells if not is_waiting(cell)]
     NotebookClient(
-        running,
+        notebook,
         timeout=CELL_TIMEOUT_S,
         record_timing=False,
+        store_widget_state=False,
         extra_arguments=["--log-level=ERROR"],  # a kernel warns of its sockets, which are on loopback
         resources={"metadata": {"path": str(FOLDER)}},
     ).execute()
-    ran = {cell.id: cell for cell in running.cells}
-    notebook.cells = [ran.get(cell.id, cell) for cell in notebook.cells]
     return notebook
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from tests.notebooks.executing import NOTEBOOKS, executed, is_waiting
+from tests.notebooks.executing import NOTEBOOKS, executed
 
 # What differs from run to run, or says whose machine it was.
 PRIVATE = re.compile(
@@ -28,7 +28,7 @@ def of_each(function: object) -> object:
 
 
 def code(notebook: nbformat.NotebookNode) -> list[nbformat.NotebookNode]:
-    return [cell for cell in notebook.cells if cell.cell_type == "code" and not is_waiting(cell)]
+    return [cell for cell in notebook.cells if cell.cell_type == "code"]
 
 
 def kinds(cell: nbformat.NotebookNode) -> list[list[str]]:
