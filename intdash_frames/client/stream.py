@@ -407,15 +407,14 @@ class StreamConnection:
 
     async def _read(self) -> None:
         while True:
-            message = await self._socket.receive()
             if len(self._keys) > MOST_SERIES:
                 self._keys = SeriesTable()
             try:
-                for item in read_message(message, self._keys):
+                for item in read_message(await self._socket.receive(), self._keys):
                     await self._take(item)
             except RemoteProtocolError as exc:
                 # What the rest of the message held is lost, and nobody could tell: a connection that has ended is noticed.
-                logger.warning("%r: a message of %d bytes cannot be read: %s", self, len(message), exc)
+                logger.warning("%r: a message cannot be read: %s", self, exc)
                 raise RemoteProtocolError(f"the server broke the protocol: {exc}") from exc
 
     async def _take(self, item: Element | UnitRun | Unread) -> None:
