@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
@@ -129,7 +130,7 @@ class FolderClient(Client):
         uuid = edge_uuid(self.connection, edge)
         server = LocalServer(self.path, speed=self._speed, edges={})
         try:
-            return live(
+            made = live(
                 server._connection_as(uuid, tz=self.connection.tz),
                 edge=uuid,
                 signals=signals,
@@ -139,6 +140,8 @@ class FolderClient(Client):
                 reconnect=reconnect,
                 at_end=server.close,
             )
+            weakref.finalize(made, server.close)  # of a view that nobody ever began
+            return made
         except BaseException:
             server.close()
             raise

@@ -68,6 +68,10 @@ class File:
     sha256: str
     undecodable: int = 0
 
+    def reaches_into(self, start_ns: int, end_ns: int) -> bool:
+        """Say whether some of its points may be in a half open range."""
+        return self.first_ns < end_ns and self.last_ns >= start_ns
+
 
 @dataclass(frozen=True, slots=True)
 class Part:
@@ -132,7 +136,9 @@ class Manifest:
 
     def parts_of(self, measurement: str) -> list[Part]:
         """The parts of a measurement, in order of time."""
-        return [part for (name, _), part in sorted(self.parts.items(), key=_by_time) if name == measurement]
+        return sorted(
+            (part for part in self.parts.values() if part.measurement == measurement), key=lambda part: part.cell.start_ns
+        )
 
     def add(self, part: Part) -> None:
         self.parts[part.measurement, part.cell] = part

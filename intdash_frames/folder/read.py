@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
@@ -21,10 +22,13 @@ from intdash_frames.folder.manifest import File, Part
 from intdash_frames.folder.names import number_of
 from intdash_frames.timebase import INT64_MAX, INT64_MIN
 
-__all__ = ["merged", "one_ahead", "read_part", "read_parts", "series_in"]
+__all__ = ["Verified", "merged", "one_ahead", "read_part", "read_parts", "series_in"]
 
 # The decoded columns are left alone: what a payload says is for the reader to find out, by the same code as anywhere.
 COLUMNS: Final = ("time", "channel", "data_id", "payload")
+
+# By the path of a file: its size and its time of change when its digest was right.
+Verified = dict[str, tuple[int, int]]
 
 Item = TypeVar("Item")
 Read = TypeVar("Read")
@@ -38,7 +42,7 @@ def read_parts(
     start_ns: int = INT64_MIN,
     end_ns: int = INT64_MAX,
     selects: Callable[[Series], bool] | None = None,
-    verified: set[str] | None = None,
+    verified: Verified | None = None,
     ahead: bool = True,
 ) -> Generator[Points]:
     """Give the points of a range, in order of time; while one part is looked at, the next one is read.
@@ -73,7 +77,7 @@ def read_parts(
         # A table of its own: those that are shared know nothing of threads.
         return read_part(folder, part, SeriesTable(), start_ns=start_ns, end_ns=end_ns, selects=selects, verified=verified)
 
-    due = [part for part in parts if any(_reaches_into(file, start_ns, end_ns) for file in part.files)]
+    due = [part for part in parts if any(file.reaches_into(start_ns, end_ns) for file in part.files)]
     if not ahead or len(due) == 1:  # a thread would have nothing to do
         for part in due:
             yield from _named(read(part), keys)
@@ -146,8 +150,9 @@ def series_in(folder: Path, file: File, *, start_ns: int = INT64_MIN, end_ns: in
         If the file cannot be read. Whether it is as it was exported is for those to check who read the points.
     """
     keys, is_cut = SeriesTable(), file.first_ns < start_ns or file.last_ns >= end_ns
-    if _reaches_into(file, start_ns, end_ns):
-        table = _table_of(folder, file, {file.path}, ["channel", "data_id", *(["time"] if is_cut else [])])
+    if file.reaches_into(start_ns, end_ns):
+        with _told(file):
+            table = _table_of(folder / file.path, ["channel", "data_id", *(["time"] if is_cut else [])])
         if is_cut:
             start, stop = _bounds(table, start_ns, end_ns)
             table = table.slice(start, stop - start)
@@ -163,7 +168,7 @@ def read_part(
     start_ns: int = INT64_MIN,
     end_ns: int = INT64_MAX,
     selects: Callable[[Series], bool] | None = None,
-    verified: set[str] | None = None,
+    verified: Verified | None = None,
 ) -> Points:
     """Read the points of a part, in order of time.
 
@@ -177,8 +182,9 @@ def read_part(
         Half open range [ns since the epoch].
     selects : callable, optional
         Says whether the points of a series are wanted; all if not given.
-    verified : set of str, optional
-        Paths of files whose digests are known to be right; what is read is added. Without it, each read checks the digest.
+    verified : dict, optional
+        Files whose digests are known to be right, each with its size and time of change; what is read is added. Without it, or
+        where a file has changed meanwhile, a read checks the digest.
 
     Returns
     -------
@@ -192,8 +198,10 @@ def read_part(
     """
     batches = []
     for file in part.files:
-        if _reaches_into(file, start_ns, end_ns):
-            points = _points_of(file, _table_of(folder, file, verified), keys, start_ns, end_ns, selects)
+        if file.reaches_into(start_ns, end_ns):
+            with _told(file):
+                table = _table_of(_checked(folder, file, verified), COLUMNS)
+            points = _points_of(file, table, keys, start_ns, end_ns, selects)
             if len(points):
                 batches.append(points)
     points = Points.concat(batches, keys)
@@ -214,27 +222,35 @@ def one_ahead(
     yield from waiting
 
 
-def _reaches_into(file: File, start_ns: int, end_ns: int) -> bool:
-    return file.first_ns < end_ns and file.last_ns >= start_ns
+def _checked(folder: Path, file: File, verified: Verified | None) -> Path | pa.BufferReader:
+    """What to read a file from, if it is as it was written."""
+    path = folder / file.path
+    known = path.stat()
+    state = known.st_size, known.st_mtime_ns
+    if verified is not None and verified.get(file.path) == state:
+        return path
+    content = path.read_bytes()
+    if hashlib.sha256(content).hexdigest() != file.sha256:
+        raise UsageError(f"{file.path} is not as it was exported; export it again into the same folder, which mends it")
+    if verified is not None:
+        verified[file.path] = state
+    return pa.BufferReader(content)
 
 
-def _table_of(folder: Path, file: File, verified: set[str] | None, columns: Sequence[str] = COLUMNS) -> pa.Table:
-    """Read the columns that matter of a file, if it is as it was written."""
-    import pyarrow.parquet as pq
-
+@contextlib.contextmanager
+def _told(file: File) -> Iterator[None]:
+    """Make what the file system and Arrow say an error of ours, that says what to do."""
     try:
-        source: Any = folder / file.path
-        if verified is None or file.path not in verified:
-            content = source.read_bytes()
-            if hashlib.sha256(content).hexdigest() != file.sha256:
-                raise UsageError(f"{file.path} is not as it was exported; export it again into the same folder, which mends it")
-            if verified is not None:
-                verified.add(file.path)
-            source = pa.BufferReader(content)
-        with pq.ParquetFile(source) as opened:
-            return opened.read(columns=list(columns))
+        yield
     except (OSError, pa.ArrowException) as exc:
         raise UsageError(f"{file.path} cannot be read: {exc}; export it again into the same folder, which mends it") from exc
+
+
+def _table_of(source: Any, columns: Sequence[str]) -> pa.Table:
+    import pyarrow.parquet as pq
+
+    with pq.ParquetFile(source) as opened:
+        return opened.read(columns=list(columns))
 
 
 def _points_of(

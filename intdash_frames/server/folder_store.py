@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import duckdb
+import pyarrow as pa
 
 from intdash_frames import timebase
 from intdash_frames.errors import UsageError
@@ -58,28 +59,29 @@ def folder_store(path: str | Path) -> Store:
 
 
 def _fill(cursor: duckdb.DuckDBPyConnection, manifest: Manifest, recordings: Recordings) -> None:
-    edge_uuids = {described["record"]["edge_uuid"] for described in manifest.measurements.values()}
-    for uuid in sorted(edge_uuids):
+    rows: dict[str, list[dict[str, Any]]] = {name: [] for name in ("edges", "measurements", "basetimes", "markers", "signals")}
+    for uuid in sorted({described["record"]["edge_uuid"] for described in manifest.measurements.values()}):
         # The first folders do not say how their edges are called.
-        _insert(cursor, "edges", _edge(manifest.edges.get(uuid, {"uuid": uuid, "name": uuid, "nickname": uuid})))
+        rows["edges"].append(_edge(manifest.edges.get(uuid, {"uuid": uuid, "name": uuid, "nickname": uuid})))
     # What was made first has the lowest number, as on a server: it decides among points of one instant.
-    described = sorted(
-        manifest.measurements.values(), key=lambda each: (_ns(each["record"], "created_at"), each["record"]["uuid"])
-    )
-    for number, each in enumerate(described, 1):
-        _insert(cursor, "measurements", _measurement(number, each["record"], recordings))
-        for basetime in _basetimes(each):
-            _insert(cursor, "basetimes", {"measurement_id": number, **basetime})
-        for marker in each["markers"]:
-            if marker["type"] in list(MeasurementMarkerType):
-                _insert(cursor, "markers", {"measurement_id": number, **_marker(marker)})
+    in_order = sorted(manifest.measurements.items(), key=lambda item: (_ns(item[1]["record"], "created_at"), item[0]))
+    for number, (_, described) in enumerate(in_order, 1):
+        rows["measurements"].append(_measurement(number, described["record"], recordings))
+        rows["basetimes"] += ({"measurement_id": number, **each} for each in _basetimes(described))
+        known = (each for each in described["markers"] if each["type"] in list(MeasurementMarkerType))
+        rows["markers"] += ({"measurement_id": number, **_marker(each)} for each in known)
     for signal in manifest.signals:
-        _insert(cursor, "signals", {**definition_columns(signal), **_same(signal, "uuid", "hash"), **_times(signal)})
+        rows["signals"].append({**definition_columns(signal), **_same(signal, "uuid", "hash"), **_times(signal)})
+    for name, records in rows.items():
+        _insert(cursor, name, records)
 
 
-def _insert(cursor: duckdb.DuckDBPyConnection, table: str, columns: Mapping[str, Any]) -> None:
-    marks = ", ".join("?" for _ in columns)
-    cursor.execute(f"INSERT INTO {table}({', '.join(columns)}) VALUES ({marks})", list(columns.values()))
+def _insert(cursor: duckdb.DuckDBPyConnection, table: str, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Insert rows at once: one by one, thousands of measurements would take seconds."""
+    if rows:
+        cursor.register("incoming", pa.Table.from_pylist(rows))
+        cursor.execute(f"INSERT INTO {table} BY NAME SELECT * FROM incoming")
+        cursor.unregister("incoming")
 
 
 def _ns(record: Mapping[str, Any], name: str) -> int:

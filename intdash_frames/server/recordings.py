@@ -10,9 +10,9 @@ from pathlib import Path
 from intdash_frames.codecs.points import Points
 from intdash_frames.codecs.series import Series, SeriesTable
 from intdash_frames.errors import UsageError
-from intdash_frames.folder.manifest import File, Manifest, Part
+from intdash_frames.folder.manifest import Manifest, Part
 from intdash_frames.folder.names import number_of
-from intdash_frames.folder.read import merged, read_parts, series_in
+from intdash_frames.folder.read import Verified, merged, read_parts, series_in
 from intdash_frames.server.selection import DataQuery, Source
 from intdash_frames.server.store import Refused, SeriesId
 
@@ -34,9 +34,11 @@ class Recordings:
 
     def __init__(self, folder: Path, manifest: Manifest) -> None:
         self.folder = folder
-        self._parts: dict[str, list[Part]] = {uuid: manifest.parts_of(uuid) for uuid in manifest.measurements}
+        self._parts: dict[str, list[Part]] = {uuid: [] for uuid in manifest.measurements}
+        for part in sorted(manifest.parts.values(), key=lambda part: part.cell.start_ns):
+            self._parts[part.measurement].append(part)
         self._series: dict[str, frozenset[Series]] = {}
-        self._verified: set[str] = set()
+        self._verified: Verified = {}
 
     def last_ns(self, uuid: str) -> int | None:
         """The last instant of a measurement that has a point; None if none has [ns since the epoch]."""
@@ -72,7 +74,7 @@ class Recordings:
         due = []
         for source in sources:
             parts = [_concerned(part, query) for part in self._parts[source.uuid]]
-            firsts = [file.first_ns for part in parts for file in part.files if _reaches_into(file, query.start_ns, query.end_ns)]
+            firsts = [file.first_ns for part in parts for file in part.files]
             if firsts:
                 points = read_parts(
                     self.folder,
@@ -84,7 +86,7 @@ class Recordings:
                     verified=self._verified,
                     ahead=not query.limit,
                 )
-                due.append((max(min(firsts), query.start_ns), points))
+                due.append((min(firsts), points))
         try:
             with closing(due[0][1] if len(due) == 1 else merged(due)) as batches:
                 for batch in batches:
@@ -103,7 +105,7 @@ class Recordings:
         """
         found: set[Series] = set()
         for file in (file for source in sources for part in self._parts[source.uuid] for file in part.files):
-            if not _reaches_into(file, start_ns, end_ns):
+            if not file.reaches_into(start_ns, end_ns):
                 continue
             try:
                 if file.first_ns < start_ns or file.last_ns >= end_ns:
@@ -119,9 +121,6 @@ class Recordings:
 
 
 def _concerned(part: Part, query: DataQuery) -> Part:
-    """A part without the files of data types that a query has nothing to do with."""
-    return dataclasses.replace(part, files=tuple(file for file in part.files if query.concerns(number_of(file.data_type))))
-
-
-def _reaches_into(file: File, start_ns: int, end_ns: int) -> bool:
-    return file.first_ns < end_ns and file.last_ns >= start_ns
+    """A part without the files that a query has nothing to do with."""
+    files = (file for file in part.files if file.reaches_into(query.start_ns, query.end_ns))
+    return dataclasses.replace(part, files=tuple(file for file in files if query.concerns(number_of(file.data_type))))

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import dataclasses
+import os
+import shutil
 from collections.abc import Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -19,7 +21,7 @@ from intdash_frames.codecs.series import Series, SeriesTable
 from intdash_frames.errors import UsageError
 from intdash_frames.export.write import write_table
 from intdash_frames.folder.manifest import Manifest, Part, read_manifest
-from intdash_frames.folder.read import merged, one_ahead, read_part, read_parts, series_in
+from intdash_frames.folder.read import Verified, merged, one_ahead, read_part, read_parts, series_in
 from tests.export.exporting import export_small, some_rows, stored_points
 from tests.frames.stored import BASETIME_NS, store_rows
 
@@ -72,18 +74,20 @@ def test_only_the_series_that_are_wanted_are_given_and_named(exported: tuple[Pat
     assert {key.data_id for key in keys} == {"speed", "00000101"}
 
 
-def test_a_file_is_hashed_once_where_what_is_right_is_remembered(
-    exported: tuple[Path, Manifest, str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    folder, manifest, uuid = exported
+def test_a_file_is_hashed_once_unless_it_changes(exported: tuple[Path, Manifest, str], tmp_path: Path) -> None:
+    shutil.copytree(exported[0], tmp_path / "copy")
+    folder, (_, manifest, uuid) = tmp_path / "copy", exported
     part = max(manifest.parts_of(uuid), key=lambda each: len(each.files))
-    verified: set[str] = set()
+    verified: Verified = {}
     first = read_part(folder, part, SeriesTable(), verified=verified)
-    assert verified == {file.path for file in part.files}
-    monkeypatch.setattr(Path, "read_bytes", None)
-    again = read_part(folder, part, SeriesTable(), verified=verified)
+    assert verified.keys() == {file.path for file in part.files}
+    wrong = dataclasses.replace(part, files=tuple(dataclasses.replace(file, sha256="") for file in part.files))
+    again = read_part(folder, wrong, SeriesTable(), verified=verified)  # nobody looks
     assert np.array_equal(first.time_ns, again.time_ns)
     assert first.data.tobytes() == again.data.tobytes()
+    os.utime(folder / part.files[0].path, ns=(0, 0))
+    with pytest.raises(UsageError, match="not as it was exported"):
+        read_part(folder, wrong, SeriesTable(), verified=verified)
 
 
 @pytest.mark.parametrize("harm", ["flipped", "cut", "gone"])
