@@ -136,6 +136,9 @@ class Connection:
         self._version: str | None = None
         self._probed = False
         self._lock = threading.Lock()
+        self._add_resources()
+
+    def _add_resources(self) -> None:
         self.edges = Edges(self)
         self.measurements = Measurements(self)
         self.measurement_basetimes = MeasurementBasetimes(self)
@@ -168,6 +171,14 @@ class Connection:
     def close(self) -> None:
         """Close all connections to the server."""
         self.transport.close()
+
+    def apart(self) -> Self:
+        """Give the same connection over sockets of its own, which ``transport.cut()`` ends while somebody waits for them."""
+        twin = object.__new__(type(self))
+        twin.__dict__.update(self.__dict__)
+        twin.transport, twin._lock = self.transport.apart(), threading.Lock()
+        twin._add_resources()
+        return twin
 
     def call(self, endpoint: Endpoint, *, body: bytes | None = None, **arguments: Any) -> Any:
         """Make a call and read its answer.

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Final
 import pandas as pd
 
 from intdash_frames import data, timebase
-from intdash_frames.client.background import CallThread
 from intdash_frames.client.point_buffer import PointBuffer
 from intdash_frames.client.sections import SECTION_BYTES, split
 from intdash_frames.client.stream import StreamConnection, open_socket
@@ -34,6 +33,7 @@ from intdash_frames.errors import (
 )
 from intdash_frames.live.ledger import Ledger, UpstreamStats
 from intdash_frames.live.merge import without
+from intdash_frames.live.questions import Questions
 from intdash_frames.live.recovery import as_sent, not_stored
 from intdash_frames.live.tally import Gap
 from intdash_frames.model import BasetimeType, DataType, UpstreamSpec
@@ -111,8 +111,7 @@ class Emitter:
         self._own = self._reconnects = self._news = 0
         self._changed, self._closing = asyncio.Event(), asyncio.Event()
         self._supervising: asyncio.Task[None] | None = None
-        # A thread of its own: what a server that hangs keeps waiting must not keep the loop from ending.
-        self._caller = CallThread("intdash-frames-upstream-caller")
+        self._questions = Questions(connection, "intdash-frames-upstream-caller")
         self.error: BaseException | None = None
 
     @property
@@ -351,15 +350,15 @@ class Emitter:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(GOODBYE_S):
                     await self._say_goodbye()
-            self._caller.stop(timeout_s=0)
+            self._questions.stop()
 
     async def _end_measurement(self, measurement_uuid: str) -> None:
-        def end() -> None:
-            self._connection.measurements.update(uuid=measurement_uuid, ended=True)
+        def end(connection: Connection) -> None:
+            connection.measurements.update(uuid=measurement_uuid, ended=True)
 
         try:
             async with asyncio.timeout(PATIENCE_S):
-                await self._caller.call(end)
+                await self._questions.ask(end)
         except TimeoutError as exc:
             raise TimedOut(
                 f"everything was acknowledged, but the server did not say in {PATIENCE_S} s that measurement {measurement_uuid} "
@@ -483,7 +482,7 @@ class Emitter:
         known = [as_sent(part, self._keys) for part in self._ledger.known]
         count = -1
         while True:
-            missing = await self._caller.call(not_stored, self._connection, measurement_uuid, in_doubt, known)
+            missing = await self._questions.ask(not_stored, measurement_uuid, in_doubt, known)
             self._tell()
             before, count = count, sum(map(len, missing.values()))
             if count in (0, before):

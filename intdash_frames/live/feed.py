@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
@@ -12,7 +13,6 @@ import numpy as np
 
 from intdash_frames import timebase
 from intdash_frames.client import history
-from intdash_frames.client.background import CallThread
 from intdash_frames.client.stream import StreamConnection, open_socket
 from intdash_frames.codecs.points import Points
 from intdash_frames.codecs.series import Series, SeriesTable
@@ -20,6 +20,7 @@ from intdash_frames.errors import IntdashError
 from intdash_frames.frames.selection import Selection
 from intdash_frames.live.hole import Hole
 from intdash_frames.live.origin import Origin, Placing, find_origin, is_recording, rekeyed
+from intdash_frames.live.questions import Questions
 from intdash_frames.live.recent import Recent
 from intdash_frames.live.tally import Gap, LiveStats
 from intdash_frames.live.wanted import filters_of
@@ -36,7 +37,7 @@ logger = logging.getLogger("intdash_frames.live")
 
 # How soon what is stored is looked at again while a hole is open: a section is stored when it ends, a second after it began.
 FIRST_POLL_S, LONGEST_POLL_S = 0.1, 5.0
-# A base time that a stream names is listed with its measurement when the section is stored, a second after it began.
+# A server stores a section when it has ended, a second after it began, and lists the base times in it with the measurement.
 UNLISTED_S: Final = 2.0
 # What the goodbye, and a read that is running when everything ends, may still take.
 GOODBYE_S: Final = 0.4
@@ -122,13 +123,14 @@ class Feed:
         self._recent = Recent(keys, options.most_waiting)
         self._began_ns = timebase.moment_ns("now")
         self._tried = 0
+        self._connected_s: float | None = None
+        self._lost_s = 0.0  # when the newest hole, or loss in it, began, on the clock of the loop
         self._hole: Hole | None = None
         self._filling: asyncio.Task[None] | None = None
         self._following: asyncio.Task[None] | None = None
         self._stream: StreamConnection | None = None
         self._closing = asyncio.Event()
-        # A thread of its own: what a server that hangs keeps waiting must not keep the loop from ending.
-        self._reader = CallThread("intdash-frames-live-reader")
+        self._questions = Questions(connection, "intdash-frames-live-reader")
         self.gaps: list[Gap] = []
         self.error: BaseException | None = None
         self.ended = asyncio.Event()
@@ -147,6 +149,11 @@ class Feed:
             reasons=dict(counts.reasons),
         )
 
+    @property
+    def is_reading_back(self) -> bool:
+        """Whether a hole is open."""
+        return self._hole is not None
+
     # --- connections
 
     async def start(self) -> None:
@@ -163,13 +170,16 @@ class Feed:
             self._stream = await self._connect()
         except BaseException:
             await self._stop_filling()
-            self._reader.stop(timeout_s=LAST_READ_S)
+            self._questions.stop()
             raise
         self._following = asyncio.create_task(self._follow(self._stream))
 
     async def close(self) -> None:
         """End everything, whether or not the server still answers; what waits for a hole is shown."""
         self._closing.set()
+        if self._filling is not None:
+            await asyncio.wait([self._filling], timeout=LAST_READ_S)
+        self._questions.cut()  # points that came may wait for an answer before they can be shown
         if self._stream is not None:
             try:
                 async with asyncio.timeout(GOODBYE_S):
@@ -180,7 +190,7 @@ class Feed:
             self._following.cancel()
             await asyncio.wait([self._following])
         await self._stop_filling()
-        self._reader.stop(timeout_s=LAST_READ_S)
+        self._questions.stop()
         self.ended.set()
 
     async def _connect(self) -> StreamConnection:
@@ -191,6 +201,7 @@ class Feed:
         except BaseException:
             await stream.close()
             raise
+        self._connected_s = asyncio.get_running_loop().time()
         return stream
 
     async def _follow(self, stream: StreamConnection | None) -> None:
@@ -287,6 +298,7 @@ class Feed:
 
     def _lose(self) -> None:
         """Hear that the connection is gone: a hole begins."""
+        self._connected_s, self._lost_s = None, asyncio.get_running_loop().time()
         if self._hole is not None:
             self._hole.lost_again()
             return
@@ -311,32 +323,35 @@ class Feed:
         """Read what is stored until it meets what is live; gives why it did not, if so."""
         loop = asyncio.get_running_loop()
         live_since: float | None = None
-        reason, failure, delay_s = "", "", FIRST_POLL_S
+        failure, delay_s, read_s = "", FIRST_POLL_S, -math.inf
         while not self._closing.is_set():
+            began_s, connected_s = loop.time(), self._connected_s
             try:
-                stored = await self._reader.call(self._read_back, hole.start_ns)
+                stored = await self._questions.ask(self._read_back, hole.start_ns)
             except IntdashError as exc:
+                if self._closing.is_set():
+                    break
                 failure = f"what is stored cannot be read: {exc}"
                 logger.warning("what %s has stored cannot be read back: %s", self._edge_uuid, exc)
             else:
-                failure = ""
-                self._show(hole.read_back(self._sift(rekeyed(stored, self._keys))))
-                if hole.is_closed:
-                    break
+                failure, read_s = "", began_s
+                fresh = hole.read_back(self._sift(rekeyed(stored, self._keys)))
+                self._show(fresh)
+                # Nobody sends any more, and whatever was sent before is stored by now.
+                is_quiet = hole.first_held_ns is None and not hole.held and not len(fresh)
+                is_late = connected_s is not None and began_s - connected_s > self._options.patience_s
+                if hole.is_closed or (is_quiet and is_late):
+                    return ""
             live_since = (live_since or loop.time()) if hole.first_held_ns is not None else None
             if live_since is not None:
                 origin = self._placing.origin
                 if origin is not None and not origin.measurement_uuid and not failure:
-                    reason = "not stored"
-                    break
+                    return "not stored"
                 if loop.time() - live_since > self._options.patience_s:
-                    reason = failure or f"not stored within {self._options.patience_s:g} s"
-                    break
+                    return failure or f"not stored within {self._options.patience_s:g} s"
             await self._pause(delay_s)
             delay_s = min(2 * delay_s, LONGEST_POLL_S if live_since is None else 1.0)
-        if not reason and not hole.is_closed and (hole.held or failure):
-            reason = failure or "not read back before the end"
-        return reason
+        return failure or ("not read back before the end" if hole.held or read_s < self._lost_s else "")
 
     def _close_hole(self, hole: Hole, reason: str) -> None:
         until_ns, had_shown = hole.first_held_ns, self._recent.newest_ns
@@ -345,22 +360,20 @@ class Feed:
         self._counts.recovered += hole.recovered
         self._counts.drop("repeated", hole.repeated)
         if reason:
-            self._add_gap(had_shown, until_ns, reason, hole.recovered)
+            self._add_gap(hole.start_ns if had_shown is None else had_shown, until_ns, reason, hole.recovered)
         self._show(rest)
 
     async def _stop_filling(self) -> None:
         self._closing.set()
         if self._filling is not None:
-            await asyncio.wait([self._filling], timeout=LAST_READ_S)
-            if not self._filling.done():
-                self._filling.cancel()
-                await asyncio.wait([self._filling])
+            self._filling.cancel()
+            await asyncio.wait([self._filling])
             if self._hole is not None:
                 self._close_hole(self._hole, "not read back before the end")
 
-    def _read_back(self, start_ns: int) -> Points:
+    def _read_back(self, connection: Connection, start_ns: int) -> Points:
         query = history.PointsQuery(self._edge_uuid, start_ns, timebase.INT64_MAX, self._selection.idq, self._selection.labels)
-        parts = list(history.points(self._connection, query, keys=SeriesTable()))
+        parts = list(history.points(connection, query, keys=SeriesTable()))
         points = Points.concat(parts, parts[0].keys if parts else SeriesTable())
         errors = np.asarray([_is_error(key) for key in points.keys], np.bool_)
         return points.take(np.flatnonzero(~errors[points.series])) if errors.any() else points
@@ -370,10 +383,10 @@ class Feed:
         until_s = loop.time() + UNLISTED_S
         try:
             while True:
-                found = await self._reader.call(find_origin, self._connection, self._edge_uuid, basetime_ns)
+                found = await self._questions.ask(find_origin, self._edge_uuid, basetime_ns)
                 if found is not None or basetime_ns is None or loop.time() >= until_s or self._closing.is_set():
                     return found
-                if not await self._reader.call(is_recording, self._connection, self._edge_uuid):
+                if not await self._questions.ask(is_recording, self._edge_uuid):
                     return None
                 await self._pause(FIRST_POLL_S)
         except IntdashError as exc:

@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import AsyncIterator, Callable
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 from intdash_frames import timebase
 from intdash_frames.client.background import BackgroundLoop
@@ -40,6 +40,8 @@ logger = logging.getLogger("intdash_frames.live")
 
 # Everything ends within two seconds: the goodbye of the stream gets most of that.
 CLOSE_TIMEOUT_S = 1.5
+# What may wait for a reader, or for a hole to be read back, however few points the window shows [count].
+LEAST_WAITING: Final = 65_536
 
 
 def live(
@@ -71,7 +73,7 @@ def live(
         raise UsageError(f"max_points={max_points!r}; expected a whole number, 1 or more")
     if not isinstance(reconnect, bool):
         raise UsageError(f"reconnect={reconnect!r}; expected True or False")
-    options = FeedOptions(backfill_ns, reconnect, most_waiting=max_points)
+    options = FeedOptions(backfill_ns, reconnect, most_waiting=max(max_points, LEAST_WAITING))
     selection = select(signals)
     wire_filters(filters_of(selection))  # refuses ids that no point of their type can have
     return Live(connection, edge, selection, window_ns=window_ns, max_points=max_points, options=options, at_end=at_end)
@@ -119,7 +121,7 @@ class Live:
         self._recordings: list[Recording] = []
         self._shown = threading.Condition()
         self._shown_points = 0
-        self._ended = False
+        self._ended = self._is_iterated = False
         self._watching: asyncio.Task[None] | None = None
 
     def __repr__(self) -> str:
@@ -424,7 +426,9 @@ class Live:
         return made
 
     async def __aiter__(self) -> AsyncIterator[pa.RecordBatch]:
-        """Every batch from now on, as it comes: in order, also what is too late for the window.
+        """Every batch as it comes: in order, also what is too late for the window.
+
+        The first loop over a view begins with what the window holds, so that it misses nothing, and a later one with what comes.
 
         Raises
         ------
@@ -439,8 +443,10 @@ class Live:
             with contextlib.suppress(RuntimeError):  # the reader's own loop is gone, and the reader with it
                 loop.call_soon_threadsafe(came.set)
 
-        reader = self._reader(notify)
+        reader, shown = await self._first_reader(notify)
         try:
+            for part in shown:
+                yield to_batch(part)
             while not reader.is_finished:
                 points = reader.take()
                 if points is None:
@@ -453,8 +459,21 @@ class Live:
         finally:
             self._readers.remove(reader)
 
+    async def _first_reader(self, notify: Callable[[], object]) -> tuple[Reader, list[Points]]:
+        """A reader and what was shown before it, where nobody has been given that yet."""
+        is_first, self._is_iterated = not self._is_iterated, True
+        if not is_first:
+            return self._reader(notify), []
+
+        async def both() -> tuple[Reader, list[Points]]:
+            return self._reader(notify), self._rolling.points()
+
+        if self._ended or self._background is None:
+            return await both()
+        return await asyncio.wrap_future(self._background.submit(both()))  # nothing is shown on its loop meanwhile
+
     def _reader(self, notify: Callable[[], object]) -> Reader:
-        reader = Reader(self._max_points, notify)
+        reader = Reader(max(self._max_points, LEAST_WAITING), notify)
         self._readers.append(reader)
         if self._ended or (self._feed is not None and self._feed.ended.is_set()):
             reader.end()

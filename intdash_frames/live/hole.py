@@ -38,10 +38,10 @@ class Hole:
         self.start_ns = start_ns
         self.recovered = self.repeated = 0
         self._shown = shown
-        self._fresh = Points.empty(shown.keys)
         self._history = Points.empty(shown.keys)
+        self._unmet = Points.empty(shown.keys)  # of what was read back, what has not come live too
         self._held: list[Points] = []
-        self._behind = 0  # position in `_held` of the first batch after the newest loss
+        self._firsts: dict[int, Points] = {}  # by series, the first live point behind the newest loss
 
     @property
     def keys(self) -> SeriesTable:
@@ -50,30 +50,34 @@ class Hole:
 
     @property
     def held(self) -> int:
-        """Live points that wait [count]."""
+        """Live points that wait and were not read back either [count]."""
         return sum(map(len, self._held))
 
     @property
     def first_held_ns(self) -> int | None:
         """Time of the earliest live point behind the newest loss [ns]."""
-        behind = self._proofs()
-        return int(behind.time_ns.min()) if len(behind) else None
+        return min((int(point.time_ns[0]) for point in self._firsts.values()), default=None)
 
     def hold(self, points: Points) -> None:
         """Take live points."""
-        if len(points):
-            self._held.append(points)
+        if not len(points):
+            return
+        self._held.append(points)
+        codes, rows = np.unique(points.series, return_index=True)
+        for code, row in zip(codes.tolist(), rows.tolist(), strict=True):
+            # The time of a base time is that of elapsed time 0, whenever it came: it proves nothing.
+            if code not in self._firsts and self.keys[code].data_type != DataType.basetime:
+                self._firsts[code] = points.take(np.asarray([row]))
 
     def lost_again(self) -> None:
-        """Hear that the connection was lost once more: what is held so far closes nothing."""
-        self._behind = len(self._held)
+        """Hear that the connection was lost once more: what came so far closes nothing."""
+        self._firsts.clear()
 
     def drop_oldest(self, most: int) -> Points:
         """Give up the oldest live points beyond a bound, and give them back."""
         dropped = []
         while self._held and self.held - len(self._held[0]) >= most:
             dropped.append(self._held.pop(0))
-            self._behind = max(0, self._behind - 1)
         return Points.concat(dropped, self.keys)
 
     def read_back(self, history: Points) -> Points:
@@ -85,33 +89,35 @@ class Hole:
             Everything, in ascending time, however often it was read before.
         """
         fresh = without(history, self._shown)
-        self._shown, self._fresh = Points.concat([self._shown, fresh]), Points.concat([self._fresh, fresh])
+        self._shown, self._unmet = Points.concat([self._shown, fresh]), Points.concat([self._unmet, fresh])
         self._history = history
         self.recovered += len(fresh)
+        self._meet()
         return fresh
 
     @property
     def is_closed(self) -> bool:
         """Whether everything before the live points was read back."""
-        behind = self._proofs()
-        if not len(behind):
-            return False
-        _, firsts = np.unique(behind.series, return_index=True)
-        return not len(without(behind.take(np.sort(firsts)), self._history))
+        firsts = Points.concat(list(self._firsts.values()), self.keys)
+        return bool(len(firsts)) and not len(without(firsts, self._history))
 
     def close(self) -> Points:
         """Give the live points that are still to be shown, in order of time."""
+        self._meet()
         held = Points.concat(self._held, self.keys)
         rest = without(held, self._history)
-        # What came on both ways was received; only what did not is recovered.
-        on_both_ways = len(held) - len(without(held, self._fresh))
-        self.recovered -= on_both_ways
-        self.repeated = len(held) - len(rest) - on_both_ways
-        self._held, self._behind = [], 0
+        self.repeated = len(held) - len(rest)
+        self._held = []
+        self._firsts.clear()
         return rest if (np.diff(rest.time_ns) >= 0).all() else rest.take(np.argsort(rest.time_ns, kind="stable"))
 
-    def _proofs(self) -> Points:
-        """What waits behind the newest loss, without base times: theirs is that of elapsed time 0, whenever they came."""
-        behind = Points.concat(self._held[self._behind :], self.keys)
-        is_basetime = np.asarray([key.data_type == DataType.basetime for key in self.keys], np.bool_)
-        return behind.take(np.flatnonzero(~is_basetime[behind.series])) if len(behind) else behind
+    def _meet(self) -> None:
+        """Let go of live points that were read back: what came on both ways was received; only what did not is recovered."""
+        waiting = []
+        for part in self._held:
+            left = without(part, self._unmet)
+            self._unmet = without(self._unmet, part)
+            self.recovered -= len(part) - len(left)
+            if len(left):
+                waiting.append(left)
+        self._held = waiting

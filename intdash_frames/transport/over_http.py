@@ -6,6 +6,7 @@ Source: protocol 1.1 to 1.3.
 from __future__ import annotations
 
 import contextlib
+import copy
 import dataclasses
 import email.utils
 import importlib.metadata
@@ -34,6 +35,7 @@ from intdash_frames.errors import (
     UsageError,
 )
 from intdash_frames.protocol.call import Request
+from intdash_frames.transport.cutting import Cuttable
 from intdash_frames.transport.retry import RetryPolicy
 from intdash_frames.transport.seam import Credentials, Response
 
@@ -188,6 +190,7 @@ class HttpTransport:
         self._verify, self._timeout = verify, timeout
         self._owns_session = session is None
         self._session = _pooled_session() if session is None else session
+        self._cuttable: Cuttable | None = None
 
     def __repr__(self) -> str:
         return f"HttpTransport({self.url!r})"
@@ -251,6 +254,20 @@ class HttpTransport:
         """Take every secret out of a text."""
         return self._credentials.redact(text)
 
+    def apart(self) -> HttpTransport:
+        """Give the same transport with connections of its own, which `cut` ends; a session of the caller stays the one it is."""
+        twin, cuttable = copy.copy(self), Cuttable(max_retries=0)
+        twin.policy = dataclasses.replace(self.policy, sleep=cuttable.sleep)
+        twin._cuttable = cuttable
+        if self._owns_session:
+            twin._session = _pooled_session(cuttable)
+        return twin
+
+    def cut(self) -> None:
+        """Let everything fail at once that waits here, from any thread; of a transport that was made by `apart`."""
+        assert self._cuttable is not None
+        self._cuttable.cut()
+
     def close(self) -> None:
         """Close all connections."""
         if self._owns_session:
@@ -298,6 +315,8 @@ class HttpTransport:
         raise TransportError(f"{request.endpoint} is redirected to {shown_url(url)}, which is not followed; check url=")
 
     def _send_once(self, request: Request, url: str, used: Mapping[str, str]) -> requests.Response:
+        if self._cuttable is not None and self._cuttable.is_cut.is_set():
+            raise ConnectionLost(f"{request.endpoint} at {self.url}: nobody waits for an answer any more")
         headers = {"User-Agent": USER_AGENT, "Accept": request.accept, **used}
         if request.content_type is not None:
             headers["Content-Type"] = request.content_type
@@ -340,10 +359,11 @@ def api_error(status: int, endpoint: str, detail: str, *, retry_after_s: float |
     return STATUS_ERRORS.get(status, ApiError)(status, endpoint, detail, retry_after_s=retry_after_s)
 
 
-def _pooled_session() -> requests.Session:
+def _pooled_session(adapter: requests.adapters.HTTPAdapter | None = None) -> requests.Session:
     session = requests.Session()
-    # Retries are ours alone; the pool is as wide as any sensible max_workers, and a connection beyond it is used once.
-    adapter = requests.adapters.HTTPAdapter(pool_connections=4, pool_maxsize=32, max_retries=0)
+    if adapter is None:
+        # Retries are ours alone; the pool is as wide as any sensible max_workers, and a connection beyond it is used once.
+        adapter = requests.adapters.HTTPAdapter(pool_connections=4, pool_maxsize=32, max_retries=0)
     session.mount("http://", adapter)
     session.mount("https://", adapter)
     return session

@@ -64,7 +64,8 @@ def data_rows(rows: Sequence[Row]) -> list[Row]:
 @contextlib.asynccontextmanager
 async def sending(server: Server, spec: Any = None, *, timeout_s: float = 5.0, **options: Any) -> AsyncIterator[Emitter]:
     """An emitter that is open; whatever the test leaves is ended."""
-    connection: Any = SimpleNamespace(timeout=(1.0, timeout_s))
+    apart = SimpleNamespace(transport=SimpleNamespace(cut=lambda: None), close=lambda: None)
+    connection: Any = SimpleNamespace(timeout=(1.0, timeout_s), apart=lambda: apart)
     given = {"marker_interval_s": 3600.0, "flush_interval_s": 0.0, "settle_s": 0.0} | options
     emitter = Emitter(connection, EmitterOptions(open_socket=server.open, **given))
     await emitter.connect()

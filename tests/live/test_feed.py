@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Callable, Coroutine, Iterator
 
 import pandas as pd
@@ -208,6 +209,67 @@ def test_a_base_time_that_a_stream_adds_moves_no_points(client: idf.Client) -> N
             assert shown.time_ns == [sender.basetime.value + number * 10**6 for number in range(20)]
 
     asyncio.run(run())
+
+
+@pytest.mark.parametrize("fault", [idf.Fault.delay, idf.Fault.retry_after], ids=["an answer", "another try"])
+def test_the_end_does_not_wait_for_a_server_that_does_not_answer(
+    server: idf.LocalServer, client: idf.Client, fault: Callable[..., idf.Fault]
+) -> None:
+    async def run() -> None:
+        shown = Shown()
+        server.inject(fault(110, times=100, path="/api/v1/data"))
+        async with Sender(client) as sender:
+            await sender.send(10)
+            await sender.stream.flush()
+            async with following(client, shown, backfill_ns=10**12) as feed:
+                await sender.send(10)
+                await sender.stream.flush()
+        assert [each.name for each in threading.enumerate() if "live-reader" in each.name] == []
+        assert shown.numbers == list(range(10, 20))
+        stats = feed.stats
+        assert (stats.received, stats.shown, stats.waiting) == (10, 10, 0)
+        [gap] = feed.gaps
+        assert gap.reason == "not read back before the end"
+
+    asyncio.run(run())
+
+
+def test_a_hole_that_nothing_comes_behind_is_closed_when_all_must_be_stored(client: idf.Client) -> None:
+    async def run(proxy: Proxy, viewer: idf.Client) -> None:
+        shown = Shown()
+        async with Sender(client) as sender, following(viewer, shown, patience_s=0.3) as feed:
+            await sender.send(10)
+            await shown.until(10)
+            await asyncio.to_thread(proxy.cut, blocked=True)
+            await sender.send(10)
+            await sender.stream.flush()
+            proxy.unblock()
+            await reconnected(feed)
+            await shown.until(20)
+            async with asyncio.timeout(WAIT_S):
+                while feed.is_reading_back:
+                    await asyncio.sleep(0)
+            assert (feed.stats.recovered, feed.stats.waiting) == (10, 0)
+        assert feed.gaps == []
+
+    through_a_proxy(client, run)
+
+
+def test_an_end_right_after_a_loss_says_what_may_be_missing(client: idf.Client) -> None:
+    async def run(proxy: Proxy, viewer: idf.Client) -> None:
+        shown = Shown()
+        async with Sender(client) as sender, following(viewer, shown) as feed:
+            await sender.send(10)
+            await shown.until(10)
+            await asyncio.to_thread(proxy.cut, blocked=True)
+            async with asyncio.timeout(WAIT_S):
+                while not feed.is_reading_back:
+                    await asyncio.sleep(0)
+        [gap] = feed.gaps
+        assert (gap.start_ns, gap.end_ns) == (sender.basetime.value + 9 * 10**6, None)
+        assert gap.reason == "not read back before the end"
+
+    through_a_proxy(client, run)
 
 
 def test_a_server_that_hangs_up_again_and_again_is_tried_less_and_less_often(

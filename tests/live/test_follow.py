@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pandas as pd
 import pyarrow as pa
 import pytest
 
 import intdash_frames as idf
-from intdash_frames import UsageError
+from intdash_frames import UsageError, data
 from intdash_frames.client.background import BackgroundLoop
 from intdash_frames.errors import ConnectionLost
 from tests.live.feeding import WAIT_S, Sender
@@ -136,6 +137,40 @@ def test_batches_come_one_after_the_other_in_a_coroutine(client: idf.Client, sen
         return points
 
     assert asyncio.run(run()) == 20
+
+
+def test_the_first_loop_over_batches_misses_nothing_and_the_next_repeats_nothing(client: idf.Client, sender: SyncSender) -> None:
+    async def run() -> list[list[float]]:
+        loops = []
+        async with client.live(edge="demo", signals="float:1/n", max_points=30) as live, asyncio.timeout(WAIT_S):
+            await asyncio.to_thread(sender.send, 10)
+            await asyncio.to_thread(live.wait, 10, WAIT_S)
+            for _ in range(2):
+                numbers: list[float] = []
+                batches = live.__aiter__()
+                first = asyncio.ensure_future(batches.__anext__())
+                await asyncio.sleep(0)
+                await asyncio.to_thread(sender.send, 10)
+                numbers += payload_numbers(await first)
+                while numbers[-1] % 10 < 9 or (not loops and len(numbers) < 20):
+                    numbers += payload_numbers(await batches.__anext__())
+                loops.append(numbers)
+        return loops
+
+    assert asyncio.run(run()) == [list(range(20)), list(range(20, 30))]
+
+
+def payload_numbers(batch: pa.RecordBatch) -> list[float]:
+    return [data.Float.from_payload(each).value for each in batch["payload"].to_pylist()]
+
+
+def test_a_recording_of_a_small_window_keeps_what_comes_faster(client: idf.Client, sender: SyncSender, tmp_path: Path) -> None:
+    with client.live(edge="demo", signals="float:1/n", max_points=5) as live:
+        recording = live.record(tmp_path)
+        for _ in range(20):
+            sender.send(50)
+        assert live.wait(1000, WAIT_S)
+    assert (recording.rows, recording.gaps) == (1000, [])
 
 
 def test_a_loop_over_batches_ends_with_the_live_view(client: idf.Client, sender: SyncSender) -> None:
