@@ -9,7 +9,7 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from tests.notebooks.executing import NOTEBOOKS, executed
+from tests.notebooks.executing import NOTEBOOKS, executed, shown
 
 # What differs from run to run, or says whose machine it was.
 PRIVATE = re.compile(
@@ -32,8 +32,8 @@ def code(notebook: nbformat.NotebookNode) -> list[nbformat.NotebookNode]:
 
 
 def kinds(cell: nbformat.NotebookNode) -> list[list[str]]:
-    """What a cell shows: text, table, picture. Progress is left out, which only slow machines show."""
-    return [sorted(output.get("data", {"text": ""})) for output in cell.outputs if output.get("name") != "stderr"]
+    """What a cell shows: text, table, picture."""
+    return [sorted(output.get("data", {"text": ""})) for output in shown(cell)]
 
 
 def texts(notebook: nbformat.NotebookNode) -> Iterator[str]:
@@ -64,7 +64,7 @@ def test_its_outputs_are_those_of_one_run_without_errors(path: Path) -> None:
     assert {output.output_type for cell in code(notebook) for output in cell.outputs} <= {
         *("display_data", "execute_result", "stream"),
     }
-    assert all(output.get("name") != "stderr" for cell in code(notebook) for output in cell.outputs)
+    assert all(cell.outputs == shown(cell) for cell in code(notebook))
     assert any(cell.outputs for cell in code(notebook))
 
 
