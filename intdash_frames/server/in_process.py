@@ -108,6 +108,13 @@ class InProcess:
             raise api_error(exc.status, call, exc.reason) from exc
         raise AssertionError("a folder is never written to")
 
+    def apart(self) -> InProcess:
+        """Give another one over the same folder."""
+        return InProcess(self.folder)
+
+    def cut(self) -> None:
+        """Do nothing: nobody waits for a network here."""
+
     def close(self) -> None:
         """Let go of the folder. Calling it again does nothing."""
         if not self._closed:

@@ -54,6 +54,12 @@ class Transport(Protocol):
     def stream(self, request: Request) -> AbstractContextManager[ByteStream]:
         """Send a request and give its body in pieces; opening is retried as in `send`, a cut body is not."""
 
+    def apart(self) -> Transport:
+        """Give the same transport with connections of its own, which `cut` ends."""
+
+    def cut(self) -> None:
+        """Let everything fail at once that waits here, from any thread; of a transport that was made by `apart`."""
+
     def close(self) -> None:
         """Close all connections."""
 

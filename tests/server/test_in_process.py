@@ -101,3 +101,12 @@ def test_a_pickle_carries_the_folder_and_nothing_else(folder: Path) -> None:
         transport.send(EDGES_ME.request())
     assert repr(again) == f"InProcess({str(folder.resolve())!r})"
     assert in_process.__all__ == ["InProcess"]
+
+
+def test_one_that_is_apart_goes_on_when_the_other_is_closed(folder: Path) -> None:
+    one = InProcess(folder)
+    other = one.apart()
+    one.close()
+    assert other.send(everything()).body
+    other.cut()
+    other.close()
