@@ -12,7 +12,7 @@ LOWEST := .venv-lowest
 # Errors stay visible, the rest of pip's talk does not help anyone who typed `make demo`.
 PIP_INSTALL := -m pip install --quiet --quiet --disable-pip-version-check --no-input
 
-.PHONY: demo test check bench drops notebooks interop test-lowest format clean
+.PHONY: demo test check bench drops notebooks interop test-lowest test-spark format clean
 .DEFAULT_GOAL := test
 
 demo: $(VENV)/.made-demo
@@ -47,6 +47,10 @@ interop: $(INTEROP)/.made
 test-lowest: $(LOWEST)/.made
 	$(LOWEST)/bin/python -m pytest -W default
 
+# Half a gigabyte of Spark, which needs Java 17 or newer. Without it, `make test` skips these tests.
+test-spark: $(VENV)/.made-spark
+	$(VENV)/bin/python -m pytest tests/frames/test_spark.py tests/frames/test_spark_source.py
+
 format: $(VENV)/.made-dev
 	$(VENV)/bin/ruff check --fix .
 	$(VENV)/bin/ruff format .
@@ -70,6 +74,11 @@ $(VENV)/.made-dev: pyproject.toml | $(VENV)/pyvenv.cfg
 	@echo "installing the package and the development tools into $(VENV) (a minute or two the first time)"
 	@$(VENV)/bin/python $(PIP_INSTALL) --editable '.[dev]'
 	@touch $(VENV)/.made-demo $@
+
+$(VENV)/.made-spark: pyproject.toml | $(VENV)/.made-dev
+	@echo "installing Spark into $(VENV)"
+	@$(VENV)/bin/python $(PIP_INSTALL) --editable '.[dev,spark]'
+	@touch $@
 
 $(INTEROP)/.made: tests/interop/requirements.txt
 	@echo "installing the vendor's SDK into $(INTEROP)"

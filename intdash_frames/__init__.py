@@ -36,6 +36,7 @@ from intdash_frames.errors import (
     Unauthorized,
     UsageError,
 )
+from intdash_frames.frames import spark
 from intdash_frames.frames.accessor import register_pandas, register_polars
 from intdash_frames.frames.polars_hook import when_imported
 from intdash_frames.model import (
@@ -87,6 +88,7 @@ if TYPE_CHECKING:
     from intdash_frames.client.upstream import Upstream
     from intdash_frames.client.websocket import WebSocketConn
     from intdash_frames.connect.recording import open
+    from intdash_frames.frames.partitions import Partition
     from intdash_frames.frames.query import Frames
     from intdash_frames.frames.report import Report
     from intdash_frames.frames.store import StoreResult, store
@@ -143,6 +145,7 @@ __all__ = [
     "Measurements",
     "MissingDependency",
     "NotFound",
+    "Partition",
     "PayloadError",
     "ProtocolError",
     "RateLimited",
@@ -167,6 +170,7 @@ __all__ = [
     "data",
     "default_client",
     "open",
+    "spark",
     "store",
     "timeutils",
 ]
@@ -185,6 +189,7 @@ _ON_FIRST_USE = {
     "MeasurementBasetimes": "intdash_frames.client.basetimes",
     "MeasurementMarkers": "intdash_frames.client.markers",
     "Measurements": "intdash_frames.client.measurements",
+    "Partition": "intdash_frames.frames.partitions",
     "Report": "intdash_frames.frames.report",
     "Signals": "intdash_frames.client.signals",
     "StaticTokenSource": "intdash_frames.client.credentials",

@@ -14,7 +14,7 @@ import intdash_frames as idf
 ROOT = Path(__file__).parents[1]
 
 # Loaded on first use. `import intdash_frames` should cost what pandas costs.
-LOADED_LATER = {"duckdb", "matplotlib", "numba", "polars", "starlette", "typer", "uvicorn"}
+LOADED_LATER = {"dask", "duckdb", "matplotlib", "numba", "polars", "pyspark", "starlette", "typer", "uvicorn"}
 
 # Modules that a test of their own would say nothing about.
 NEED_NO_TEST = {"__init__.py", "__main__.py"}

@@ -6,6 +6,7 @@ import dataclasses
 import datetime as dt
 import math
 import os
+import pickle
 import re
 import threading
 import warnings
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 from intdash_frames import timebase
 from intdash_frames.client.basetimes import MeasurementBasetimes
 from intdash_frames.client.captures import Captures
-from intdash_frames.client.credentials import TokenSource, credentials_from
+from intdash_frames.client.credentials import StaticTokenSource, TokenSource, credentials_from
 from intdash_frames.client.data_points import DataPoints
 from intdash_frames.client.edges import Edges
 from intdash_frames.client.markers import MeasurementMarkers
@@ -91,8 +92,8 @@ class Connection:
 
     Notes
     -----
-    Nothing is sent before the first call. A pickle carries no credentials: where it is read they come from INTDASH_EDGE_TOKEN. A
-    transport that was given is pickled itself.
+    Nothing is sent before the first call. A pickle carries no credentials: where it is read they come from INTDASH_EDGE_TOKEN,
+    or from a token source that travels with it. A transport that was given is pickled itself.
     """
 
     def __init__(
@@ -133,6 +134,7 @@ class Connection:
             retries=self.retries,
             session=session,
         )
+        self._travelling: TokenSource | None = None
         self._version: str | None = None
         self._probed = False
         self._lock = threading.Lock()
@@ -157,10 +159,31 @@ class Connection:
         return f"{type(self).__name__}({self.url!r})"
 
     def __reduce__(self) -> tuple[Any, ...]:
+        return _from_pickle, (type(self), self._settings, self._travelling)
+
+    @property
+    def _settings(self) -> dict[str, Any]:
         settings = {name: getattr(self, name) for name in ("url", "verify", "timeout", "retries", "max_workers", "tz")}
-        if self._given is not None:
-            settings["transport"] = self._given
-        return _from_pickle, (type(self), settings)
+        return settings if self._given is None else {**settings, "transport": self._given}
+
+    def travelling(self, token_source: TokenSource) -> Connection:
+        """Give a connection with the same settings, whose pickle carries a token source instead of needing INTDASH_EDGE_TOKEN.
+
+        Raises
+        ------
+        UsageError
+            If the source cannot be pickled, or would take its token with it.
+        """
+        if isinstance(token_source, StaticTokenSource):
+            raise UsageError(
+                "token_source= is a StaticTokenSource, whose token would stand in every pickle; set INTDASH_EDGE_TOKEN where the "
+                "pickle is read, or give a source that gets its token there"
+            )
+        try:
+            pickle.dumps(token_source)
+        except (pickle.PicklingError, TypeError, AttributeError) as exc:
+            raise UsageError(f"token_source= is {type(token_source).__name__}, which cannot be pickled: {exc}") from exc
+        return _from_pickle(type(self), self._settings, token_source)
 
     def __enter__(self) -> Self:
         return self
@@ -279,7 +302,11 @@ class Connection:
         return ApiError(404, exc.endpoint, f"not supported by this server: it is {self.version}, this call came with {needs}")
 
 
-def _from_pickle(cls: type[Connection], settings: dict[str, Any]) -> Connection:
+def _from_pickle(cls: type[Connection], settings: dict[str, Any], token_source: TokenSource | None = None) -> Connection:
+    if token_source is not None:
+        connection = cls(**settings, token_source=token_source)
+        connection._travelling = token_source
+        return connection
     if "transport" not in settings and TOKEN_VARIABLE not in os.environ:
         raise UsageError(f"a pickled connection carries no credentials; set {TOKEN_VARIABLE} where it is read")
     return cls(**settings)

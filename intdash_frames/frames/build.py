@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -24,12 +24,17 @@ if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = [
+    "ALIKE",
+    "Kind",
     "Typed",
+    "attributes",
     "bound_text",
     "by_signal",
     "by_type",
     "find_signal",
+    "in_order",
     "in_time_order",
+    "kind_name",
     "kind_of",
     "long_frame",
     "long_table",
@@ -65,6 +70,11 @@ def kind_of(key: Series) -> Kind:
     if key.data_type is None:
         return key.type_text
     return DataType(key.data_type) if key.data_type in DataType._value2member_map_ else key.data_type
+
+
+def in_order(kinds: Iterable[Kind]) -> list[Kind]:
+    """Put data types in the order that their columns have in a long frame: by number, then the textual ones."""
+    return sorted(kinds, key=lambda kind: (0, int(kind), "") if isinstance(kind, int) else (1, 0, kind))
 
 
 def signal_key(key: Series) -> SignalKey:
@@ -154,15 +164,17 @@ def to_frame(each: Typed, kind: Kind, meta: Mapping[str, Any], tz: Any) -> pd.Da
     """Give typed points as a frame that knows its units and where it came from."""
     from intdash_frames.frames.pandas_frame import typed_frame
 
-    return typed_frame(each, tz=tz, attrs=_attributes(meta, shape="typed", data_type=_name(kind), units=each.units))
+    return typed_frame(each, tz=tz, attrs=attributes(meta, shape="typed", data_type=kind_name(kind), units=each.units))
 
 
-def _attributes(meta: Mapping[str, Any], **more: Any) -> FrozenDict:
+def attributes(meta: Mapping[str, Any], **more: Any) -> FrozenDict:
+    """Give what ``df.attrs`` says of the query and of a frame."""
     frozen: FrozenDict = freeze({**meta, **more})
     return frozen
 
 
-def _name(kind: Kind) -> str:
+def kind_name(kind: Kind) -> str:
+    """Give the name that a data type has in columns."""
     if isinstance(kind, DataType):
         return kind.name
     # A newer server's "string" is not the data type of that name: its points have no channel, and its payload is opaque.
@@ -173,7 +185,7 @@ def named_table(each: Typed, kind: Kind) -> pa.Table:
     """Give a typed table from which its data type can be told: by its columns, or by a column ``data_type``."""
     if isinstance(kind, DataType) and kind not in ALIKE:
         return each.table
-    names = pa.DictionaryArray.from_arrays(pa.array(np.zeros(len(each), np.int32)), pa.array([_name(kind)]))
+    names = pa.DictionaryArray.from_arrays(pa.array(np.zeros(len(each), np.int32)), pa.array([kind_name(kind)]))
     return each.table.add_column(1 + len(IDS), "data_type", names)
 
 
@@ -184,7 +196,8 @@ def long_table(parts: Sequence[Points], tables: Mapping[Kind, Typed]) -> pa.Tabl
     ----------
     parts : sequence of Points
     tables : mapping
-        All of them, from `by_type`.
+        From `by_type`; a type that is not among them has no columns. The others are in order of their numbers, so that the first
+        point does not decide how a frame looks.
     """
     if not parts:
         return pa.schema([ENVELOPE.field(name) for name in ("time", *IDS)]).empty_table()
@@ -195,14 +208,14 @@ def long_table(parts: Sequence[Points], tables: Mapping[Kind, Typed]) -> pa.Tabl
     table = everything.table
     numbers, kinds = by_code(keys, kind_of)
     number = numbers[everything.series]
-    names = pa.array([_name(kind) for kind in kinds])
+    names = pa.array([kind_name(kind) for kind in kinds])
     table = table.append_column("data_type", pa.DictionaryArray.from_arrays(pa.array(number), names).cast(TEXT_CODES))
-    for kind, each in tables.items():
+    for kind in in_order(tables):
         here = number == kinds.index(kind)
         index = pa.array(np.cumsum(here) - 1, mask=~here)
-        for name, column in each.columns.items():
+        for name, column in tables[kind].columns.items():
             values = pa.array(column) if isinstance(column, np.ndarray) else column.combine_chunks()
-            table = table.append_column(f"{_name(kind)}.{name}", values.take(index))
+            table = table.append_column(f"{kind_name(kind)}.{name}", values.take(index))
     return table
 
 
@@ -210,7 +223,7 @@ def long_frame(parts: Sequence[Points], tables: Mapping[Kind, Typed], meta: Mapp
     """Give `long_table` as a frame."""
     from intdash_frames.frames.pandas_frame import to_pandas
 
-    return to_pandas(long_table(parts, tables), tz=tz, attrs=_attributes(meta, shape="long"))
+    return to_pandas(long_table(parts, tables), tz=tz, attrs=attributes(meta, shape="long"))
 
 
 def bound_text(bound: Bound | None) -> str | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -24,7 +24,9 @@ def time_index(times: pa.ChunkedArray, tz: Any) -> pd.DatetimeIndex:
     return pd.DatetimeIndex(values, name="time").tz_localize("UTC").tz_convert(tz)
 
 
-def to_pandas(table: pa.Table, *, tz: Any = "UTC", attrs: Mapping[str, Any] | None = None) -> pd.DataFrame:
+def to_pandas(
+    table: pa.Table, *, tz: Any = "UTC", attrs: Mapping[str, Any] | None = None, nullable: Collection[str] = ()
+) -> pd.DataFrame:
     """Give a table with a column ``time`` as a frame.
 
     Parameters
@@ -35,6 +37,8 @@ def to_pandas(table: pa.Table, *, tz: Any = "UTC", attrs: Mapping[str, Any] | No
         Zone of the index.
     attrs : mapping, optional
         For ``df.attrs["intdash"]``.
+    nullable : collection of str
+        Columns that are backed by Arrow whether or not this table has nulls in them.
 
     Returns
     -------
@@ -43,7 +47,11 @@ def to_pandas(table: pa.Table, *, tz: Any = "UTC", attrs: Mapping[str, Any] | No
         null a null; binary and text backed by Arrow.
     """
     index = time_index(table["time"], tz)
-    columns = {name: _column(name, table[name]) for name in table.column_names if name != "time"}
+    columns = {
+        name: pd.arrays.ArrowExtensionArray(table[name]) if name in nullable else _column(name, table[name])
+        for name in table.column_names
+        if name != "time"
+    }
     return _with_attrs(pd.DataFrame(columns, index=index, copy=False), attrs)
 
 

@@ -30,6 +30,9 @@ if TYPE_CHECKING:
     import polars as pl
 
     from intdash_frames.client.connection import Connection
+    from intdash_frames.client.credentials import TokenSource
+    from intdash_frames.frames.partitions import Partition
+    from intdash_frames.frames.shape import Shape
     from intdash_frames.frames.wide import Axis
 
 __all__ = ["Frames", "frames"]
@@ -128,6 +131,11 @@ class Frames:
         return f"<Frames of {', '.join(self._query.source.names)}: {state}>"
 
     # --- reading ---
+
+    @property
+    def _reads_a_server(self) -> bool:
+        """Whether a server can be asked for this, or for a part of it; not so if it was computed."""
+        return self._read is Reading
 
     def _points(self) -> list[Points]:
         if self._parts is None:
@@ -350,6 +358,10 @@ class Frames:
         return build.long_frame(self._points(), tables, self.meta, self._tz)
 
     @_sink
+    def _shaped(self, shape: Shape) -> pd.DataFrame:
+        return shape.frame(self._points(), self.meta, self._tz)
+
+    @_sink
     def to_polars(self) -> pl.DataFrame:
         """The same as `to_pandas`, with ``time`` as a column.
 
@@ -362,6 +374,58 @@ class Frames:
             kind, typed = tables.popitem()
             return to_polars(build.named_table(typed, kind), self._tz)
         return to_polars(build.long_table(self._points(), tables), self._tz)
+
+    def lazy(self) -> pl.LazyFrame:
+        """Give a lazy frame of polars: only the times, signals and columns that its query needs are read, when it is collected.
+
+        Bounds of ``time``, conditions on ``measurement_uuid``, ``channel``, ``data_id`` and ``data_type``, and ``head`` go to the
+        server. Columns and results are those of ``to_polars().lazy()`` but for ``payload``, which is not there: whether one needs
+        its raw bytes is not known before it is read. Where the server does not say which ids it holds, and with `labels`, or
+        `head` and several data types, everything is read for the schema; what was read before, or computed, is used as it is.
+
+        Raises
+        ------
+        IncompleteRead
+            When it is collected; before polars 2 inside of its ComputeError.
+        """
+        from intdash_frames.frames.lazy import lazy
+
+        return lazy(self)
+
+    def partitions(self, n: int, *, token_source: TokenSource | None = None) -> list[Partition]:
+        """Cut the query into units of work for any engine: picklable, without credentials, each with ``.read()``.
+
+        Parameters
+        ----------
+        n : int
+            How many; fewer where the time cannot be cut so often, and one where `head` was given.
+        token_source : TokenSource, optional
+            Gives the token where a unit is read, and travels with it. Default: INTDASH_EDGE_TOKEN there.
+
+        Returns
+        -------
+        list of Partition
+            One after the other the rows of `to_arrow`, each of a range of time of its own with about as many points. A unit of
+            frames that were computed carries its points.
+        """
+        from intdash_frames.frames.partitions import planned
+
+        return planned(self, n, token_source=token_source)
+
+    def to_dask(self, npartitions: int | None = None, *, token_source: TokenSource | None = None) -> Any:
+        """Give the frame of `to_pandas` as a ``dask.dataframe`` with known divisions, read and decoded by the workers.
+
+        Columns are found out as for `lazy`, and `payload` is not among them. `npartitions` is by default one for about a million
+        points, `token_source` as for `partitions`.
+
+        Raises
+        ------
+        MissingDependency
+            Without ``pip install 'intdash-frames[dask]'``.
+        """
+        from intdash_frames.frames.dask_frame import to_dask
+
+        return to_dask(self, npartitions, token_source=token_source)
 
     def _tables(self) -> dict[DataType | int | str, build.Typed]:
         """Typed tables; an empty one where nothing was read but it is known what would have been."""

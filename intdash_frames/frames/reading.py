@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -14,21 +15,20 @@ import numpy as np
 from intdash_frames.client import history
 from intdash_frames.codecs.points import Points
 from intdash_frames.codecs.series import Series, SeriesTable
-from intdash_frames.errors import ApiError, ProtocolError, TransportError, UsageError
-from intdash_frames.frames.build import nearest
+from intdash_frames.errors import ApiError, ProtocolError, RemoteProtocolError, TransportError, UsageError
+from intdash_frames.frames.build import nearest, signal_key
+from intdash_frames.frames.merging import merged, overlapping
 from intdash_frames.frames.progress import Progress, ProgressOption
 from intdash_frames.frames.report import Report
 from intdash_frames.frames.selection import Pattern, Selection
-from intdash_frames.frames.sources import Bound, Range, Source
-from intdash_frames.model import DataType, SignalKey
-from intdash_frames.model.kinds import member
+from intdash_frames.frames.sources import Bound, Range, Source, stored_series
+from intdash_frames.model import DataType
 from intdash_frames.model.signals import ERROR_ID
-from intdash_frames.protocol.endpoints import DATA_IDS
 
 if TYPE_CHECKING:
     from intdash_frames.client.connection import Connection
 
-__all__ = ["MOST_ERRORS", "Pass", "Query", "Reading"]
+__all__ = ["FAILURES", "MOST_ERRORS", "Pass", "Query", "Reading", "no_such_signal"]
 
 # Failures of a server or of the way to it; anything else is a defect or the user's, and is not collected.
 FAILURES = (ApiError, TransportError, ProtocolError)
@@ -75,12 +75,15 @@ class Reading:
 
     Attributes
     ----------
+    ranges : list of Range, optional
+        Read these, which somebody else has chosen, instead of all of the source; a signal that is not in them is no mistake.
     failures : list of Exception
         What ended the reading of a range early.
     """
 
     connection: Connection
     query: Query
+    ranges: list[Range] | None = None
     keys: SeriesTable = field(default_factory=SeriesTable)
     failures: list[Exception] = field(default_factory=list)
 
@@ -109,7 +112,9 @@ class Reading:
         """
         began = time.perf_counter()
         try:
-            ranges = self.query.source.ranges(self.connection, self.query.start, self.query.end)
+            ranges = self.ranges
+            if ranges is None:
+                ranges = self.query.source.ranges(self.connection, self.query.start, self.query.end)
             total = sum(each.end_ns - each.start_ns for each in ranges)
             before = 0
             with Progress(self.query.progress, total=total, label="reading") as progress:
@@ -120,7 +125,34 @@ class Reading:
                         yield batch
                     before += range_.end_ns - range_.start_ns
                     progress.update(before, points=0, size_bytes=0)
-            self._unmatched = self._find_unmatched()
+            if self.ranges is None:
+                self._unmatched = self._find_unmatched()
+        finally:
+            self._seconds += time.perf_counter() - began
+
+    def in_order(self) -> Iterator[Points]:
+        """Read `ranges` in the order of time, those that overlap at once; what is absent or cannot be placed is not looked at.
+
+        Yields
+        ------
+        Points
+
+        Raises
+        ------
+        RemoteProtocolError
+            If the server does not send points in the order of time: what was given cannot be taken back.
+        """
+        began, last_ns = time.perf_counter(), None
+        try:
+            for group in overlapping(self.ranges or []):
+                for points in merged([self.read_range(each) for each in group]):
+                    if last_ns is not None and int(points.time_ns[0]) < last_ns:
+                        raise RemoteProtocolError(
+                            f"the times of points go back from {last_ns} to {int(points.time_ns[0])} ns; expected ascending "
+                            "times. A sink that keeps what it reads, such as to_polars(), puts them in order"
+                        )
+                    last_ns = int(points.time_ns[-1])
+                    yield points
         finally:
             self._seconds += time.perf_counter() - began
 
@@ -169,8 +201,7 @@ class Reading:
         query = self.query
         if query.source.edge or self._gaps:
             return ()
-        seen = [self.keys[code] for code in np.flatnonzero(self._counts).tolist()]
-        absent = [each for each in query.selection.patterns if each.is_literal and not any(map(each.matches, seen))]
+        absent = query.selection.absent(self.keys[code] for code in np.flatnonzero(self._counts).tolist())
         if absent and (query.start is not None or query.end is not None or query.head is not None):
             whole = query.source.ranges(self.connection, None, None)
             absent = [pattern for pattern in absent if not any(self._holds(range_, pattern) for range_ in whole)]
@@ -189,21 +220,11 @@ class Reading:
 
     def unmatched_error(self) -> UsageError:
         """Make the error for a signal that is nowhere, with those that its name may be a slip of."""
-        present: list[SignalKey] = []
-        for source in self.query.source.names:
-            try:
-                items = self.connection.call(DATA_IDS, uuid=source)
-            except (ApiError, ProtocolError):  # not every server has this call (protocol 2.8)
-                continue
-            ids = [(item.get("data_type"), item.get("channel"), item.get("data_id")) for item in items if isinstance(item, dict)]
-            present += [SignalKey(member(DataType, kind), channel, str(data_id)) for kind, channel, data_id in ids]
-        text = self._unmatched[0]
-        near = nearest(text, list(dict.fromkeys(present)))
-        return UsageError(
-            f"no signal {text!r} in {', '.join(self.query.source.names)}"
-            + (f"; near or present: {', '.join(near)}" if near else "")
-            + ". errors='collect' reads the rest"
-        )
+        source, present = self.query.source, list[Series]()
+        for name in source.names:
+            with contextlib.suppress(ApiError, ProtocolError):  # not every server has this call (protocol 2.8)
+                present += stored_series(self.connection, source, [Range(name, 0, 0)])
+        return no_such_signal(self._unmatched[0], source, present)
 
     def _failed(self, name: str, start_ns: int, end_ns: int, exc: Exception) -> None:
         self.failures.append(exc)
@@ -233,6 +254,16 @@ class Reading:
             seconds=self._seconds,
             complete=not self._gaps and not self._error_points,
         )
+
+
+def no_such_signal(text: str, source: Source, present: Iterable[Series]) -> UsageError:
+    """Make the error for a signal that a source does not hold."""
+    near = nearest(text, list(dict.fromkeys(map(signal_key, present))))
+    return UsageError(
+        f"no signal {text!r} in {', '.join(source.names)}"
+        + (f"; near or present: {', '.join(near)}" if near else "")
+        + ". errors='collect' reads the rest"
+    )
 
 
 def _is_error(key: Series) -> bool:

@@ -89,6 +89,11 @@ class Selection:
         kinds = {pattern.data_type for pattern in self.patterns}
         return kinds.pop() if len(kinds) == 1 and not self.labels else None
 
+    def absent(self, present: Iterable[Series]) -> list[Pattern]:
+        """Give the patterns without wildcards that mean none of the series."""
+        series = list(present)
+        return [each for each in self.patterns if each.is_literal and not any(map(each.matches, series))]
+
     def keeps(self, key: Series) -> bool:
         """Say whether points of a series were asked for; the server may have been asked for more than that."""
         if not self.patterns:

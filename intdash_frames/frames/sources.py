@@ -9,13 +9,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from intdash_frames import timebase
+from intdash_frames.codecs.series import Series
 from intdash_frames.errors import UsageError
 from intdash_frames.model import Edge, Measurement
+from intdash_frames.protocol.endpoints import DATA_IDS, EDGE_DATA_IDS
 
 if TYPE_CHECKING:
     from intdash_frames.client.connection import Connection
 
-__all__ = ["Bound", "Range", "Source", "edge_uuid", "own_range", "read_bound", "read_source"]
+__all__ = ["Bound", "Range", "Source", "edge_uuid", "own_range", "read_bound", "read_source", "stored_series"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +110,37 @@ def own_range(measurement: Measurement) -> Range:
     # Durations are whole microseconds, and the last point may lie at the very end (protocol 2.3).
     last = first + int(measurement.duration.as_unit("ns").value if measurement.duration is not None else 0) + 1000
     return Range(measurement.uuid, first, last, measurement)
+
+
+def stored_series(connection: Connection, source: Source, ranges: Iterable[Range]) -> list[Series]:
+    """Ask which series a source holds: a measurement at any time, an edge within the range.
+
+    Returns
+    -------
+    list of Series
+        Those of an edge without the measurement, which the server does not say.
+
+    Raises
+    ------
+    ApiError
+        Not every server has these calls (protocol 2.8).
+    """
+    found = []
+    for each in ranges:
+        if source.edge:
+            edge = edge_uuid(connection, source.edge)
+            # Whole microseconds are asked for; the end is rounded up.
+            items = connection.call(EDGE_DATA_IDS, start=each.start_ns, end=each.end_ns + 999, edge_uuid=edge)
+        else:
+            items = connection.call(DATA_IDS, uuid=each.name)
+        found += [_series(item, "" if source.edge else each.name) for item in items if isinstance(item, dict)]
+    return list(dict.fromkeys(found))
+
+
+def _series(item: Mapping[str, Any], measurement_uuid: str) -> Series:
+    text, channel = str(item.get("data_type")), item.get("channel")
+    number = int(text) if text.isascii() and text.isdigit() else None
+    return Series(measurement_uuid, number, channel if isinstance(channel, int) else None, str(item.get("data_id")), text)
 
 
 def _place(bound: Bound | None, basetime_ns: int, end_ns: int, default_ns: int) -> int:

@@ -20,7 +20,7 @@ from intdash_frames.codecs.table import SENSORS, layout_of
 from intdash_frames.frames.envelope import ENVELOPE, coded, shared
 from intdash_frames.model import DataType
 
-__all__ = ["IDS", "SENSOR_FIELDS", "Typed", "of_decoded", "typed", "typed_groups"]
+__all__ = ["IDS", "SENSOR_FIELDS", "UNITS", "Typed", "of_decoded", "typed", "typed_groups"]
 
 IDS = ("measurement_uuid", "channel", "data_id")
 UNITS = {field: sensor.unit for sensor in SENSORS.values() for field in sensor.fields}

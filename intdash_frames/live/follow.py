@@ -256,6 +256,9 @@ class Live:
         """Give the window as one table of the envelope."""
         return self._rolling.to_arrow()
 
+    def __arrow_c_stream__(self, requested_schema: object = None) -> object:
+        return self._rolling.__arrow_c_stream__(requested_schema)
+
     def summary(self) -> pd.DataFrame:
         """Give a row a signal of the window; as `Frames.summary`."""
         return self._rolling.summary()

@@ -259,6 +259,9 @@ class RollingFrame:
         named = look(np.concatenate([np.empty(0, np.int32), *(part.series for part in parts)]), self.keys, {})
         return envelope.to_table(map(named.renamed, parts))
 
+    def __arrow_c_stream__(self, requested_schema: object = None) -> object:
+        return self.to_arrow().__arrow_c_stream__(requested_schema)
+
     def frame(self) -> pd.DataFrame:
         """Give one frame, as `Frames.to_pandas`: the typed one of a single data type, or a long one of several."""
         with self._lock:

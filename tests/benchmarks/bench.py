@@ -20,6 +20,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from tests.benchmarks.engines import engines
 from tests.benchmarks.keep import RECORDING_POINTS, keep
 from tests.benchmarks.live import live
 from tests.benchmarks.streaming import streams
@@ -29,7 +30,7 @@ from tests.benchmarks.workers import OURS, REFERENCE, ROOT, Worker, medians
 UUID = "6f1c0f34-5a5c-4a0e-9d0b-6f3a7a0c2e11"
 BATCHES_REPEATS = 10
 PAGE_POINTS = 100_000
-PARTS = ("decode", "store_encode", "end_to_end", "memory", "streams", "live", "keep", "import")
+PARTS = ("decode", "store_encode", "end_to_end", "memory", "streams", "live", "keep", "engines", "import")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +59,8 @@ class Options:
         Lengths of the measurements that are exported, in recordings one after the other.
     keep_points : int
         Points of such a recording.
+    engine_points : int
+        Points of the recording that Dask reads.
     imports : int
         Interpreters started for each of the two imports.
     """
@@ -72,6 +75,7 @@ class Options:
     looks: int = 50
     keep_repeats: tuple[int, ...] = (1, 10, 50)
     keep_points: int = RECORDING_POINTS
+    engine_points: int = 4_000_000
     imports: int = 15
 
 
@@ -173,7 +177,7 @@ def measure(options: Options) -> Iterator[Row]:
         if parts & {"decode", "store_encode"}:
             with Worker(REFERENCE, "tests.benchmarks.peer") as reference:
                 yield from bodies(options, folder, ours, reference)
-        if parts & {"end_to_end", "memory", "streams", "live", "keep"}:
+        if parts & {"end_to_end", "memory", "streams", "live", "keep", "engines"}:
             with Worker(OURS, "tests.benchmarks.serving") as server:
                 url = server.ask("start", data=str(folder / "bench.duckdb"))
                 if "end_to_end" in parts:
@@ -188,6 +192,8 @@ def measure(options: Options) -> Iterator[Row]:
                     yield from live(url, folder, seconds=options.live_seconds, **amount)
                 if "keep" in parts:
                     yield from keep(url, folder, repeats=options.keep_repeats, recording=options.keep_points)
+                if "engines" in parts:
+                    yield from engines(url, points=options.engine_points)
     if "import" in parts:
         yield from imports(options)
 
@@ -239,7 +245,9 @@ def run(options: Options, out: Path, show: Callable[[str], object] = print) -> d
 def main(arguments: Collection[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description="Measure this package against the vendor's SDK.")
     parser.add_argument(
-        "--quick", action="store_true", help="100,000 points (folders: 1 million), 3 s of streams, 10 s of live data, no memory"
+        "--quick",
+        action="store_true",
+        help="100,000 points (folders and Dask: 1 million), 3 s of streams, 10 s of live data, no memory",
     )
     parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS, metavar="PART", help=", ".join(PARTS))
     parser.add_argument("--out", type=Path, default=ROOT / "build" / "benchmark.json", help="where to write the numbers")
@@ -256,6 +264,7 @@ def main(arguments: Collection[str] | None = None) -> None:
         live_seconds=10,
         keep_repeats=(1, 2),
         keep_points=500_000,
+        engine_points=1_000_000,
     )
     options = quick if chosen.quick else Options(parts=parts)
     run(options, chosen.out)

@@ -92,8 +92,8 @@ def looks(rows: int, count: int, signal: str | None = None) -> dict[str, Any]:
     live = running.pop()
     live.wait(rows, 60)
     look = live.frame if signal is None else functools.partial(live.__getitem__, signal)
-    look()
     begin, times, sizes = live.stats.shown, [], []
+    look()
     for _ in range(count):
         start = time.perf_counter()
         frame = look()

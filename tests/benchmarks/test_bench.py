@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.benchmarks import engines
 from tests.benchmarks.bench import REFERENCE, Options, Row, line, run
 
 SMALL = Options(sizes=(2000,), parts=("decode", "store_encode", "end_to_end"), our_runs=2, reference_runs=(1,))
@@ -68,6 +69,17 @@ def test_short_live_views_have_a_row_for_each_target_and_lose_nothing(tmp_path: 
     assert rows["the same, points lost"]["value"] == 0
     assert all(row["points"] > 0 for row in rows.values())
     assert {row["points"] for what, row in rows.items() if what.startswith("look")} == {150_000}
+
+
+def test_a_small_run_of_other_engines_has_a_row_for_each_target(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engines, "RUNS", 1)
+    rows = run(Options(parts=("engines",), engine_points=20_000), tmp_path / "benchmark.json", lambda _: None)["rows"]
+    assert [(row["what"], row["points"]) for row in rows] == [
+        ("Dask, one worker / two", 20_000),
+        ("polars, one signal of 100 [% more bytes]", 10_000),
+    ]
+    assert rows[0]["value"] > 0
+    assert 0 < rows[1]["value"] < 2  # bytes do not depend on what else the machine does
 
 
 @pytest.mark.parametrize(

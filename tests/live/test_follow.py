@@ -7,7 +7,9 @@ import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import duckdb
 import pandas as pd
+import polars as pl
 import pyarrow as pa
 import pytest
 
@@ -67,6 +69,9 @@ def test_a_live_frame_equals_the_stored_one_of_the_same_points(client: idf.Clien
             pd.testing.assert_frame_equal(found, expected, check_freq=True)
             assert found.attrs == expected.attrs
         assert live.to_arrow().combine_chunks().equals(stored.to_arrow().combine_chunks())
+        assert pa.table(live).equals(live.to_arrow())
+        assert pl.DataFrame(live).height == 50
+        assert duckdb.sql("SELECT count(*) FROM live").fetchall() == [(50,)]
         assert len(live) == 50
         before = live.frame()
         sender.send(10)

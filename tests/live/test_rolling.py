@@ -143,6 +143,7 @@ def outcome(make):
 def shows_the_same(window, f):
     assert window.signals == f.signals
     assert window.to_arrow().equals(f.to_arrow(), check_metadata=True)
+    assert pa.table(window).equals(f.to_arrow(), check_metadata=True)
     for part in window.points():
         assert part.keys is window.keys
     equal(window.frame(), f.to_pandas())
