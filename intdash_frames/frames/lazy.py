@@ -98,6 +98,9 @@ def _stream(
     if predicate is not None and query.head is None:
         ranges, selection = _narrow(survey, query, _narrowed(predicate, shape, frames))
     wanted = None if columns is None else {*columns, *(predicate.meta.root_names() if predicate is not None else ())}
+    if query.head == 0:
+        yield _empty(shape, frames, wanted)
+        return
     reading = frames._reading = Reading(frames._connection, dataclasses.replace(query, selection=selection), ranges)
     frames._undecodable = 0
     for points in _sized(_head(reading.in_order(), query.head), min(batch_size or MOST_ROWS, MOST_ROWS)):

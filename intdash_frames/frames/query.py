@@ -386,7 +386,7 @@ class Frames:
         Raises
         ------
         IncompleteRead
-            When it is collected; before polars 2 inside of its ComputeError.
+            When it is collected; before polars 2, as any error while columns are looked for, inside of its ComputeError.
         """
         from intdash_frames.frames.lazy import lazy
 

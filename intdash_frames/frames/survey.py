@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from intdash_frames.codecs.series import Series
-from intdash_frames.frames import build
+from intdash_frames.errors import UsageError
 from intdash_frames.frames.reading import FAILURES, Query, Reading, no_such_signal
 from intdash_frames.frames.selection import Pattern, Selection
 from intdash_frames.frames.shape import Shape, shape_of
@@ -60,7 +60,8 @@ class Survey:
         """
         if self._query.selection.labels:
             return None
-        with contextlib.suppress(*FAILURES):  # a read will say what the matter is, or succeed: not every server has this call
+        # A read will say what the matter is, or succeed: not every server has this call.
+        with contextlib.suppress(*FAILURES, UsageError):
             return stored_series(self._connection, self._query.source, self.ranges)
         return None
 
@@ -88,22 +89,23 @@ class Survey:
     def shape(self) -> Shape | None:
         """The columns of the result; None if only reading tells.
 
-        A measurement holds its series at any time. Where only a part of its time is asked for, one point of each data type is
-        looked for there, since a type that does not occur has no columns.
+        A measurement holds its series at any time. Where only a part of its time is asked for, one point of each data type, and
+        of each sensor, is looked for there, since what does not occur has no columns.
         """
         query = self._query
         kind = query.selection.data_type
         if kind is not None and kind != DataType.general_sensor:
             return shape_of([Series("", kind, None, "", str(kind))])
-        if query.head is not None or self.series is None:
+        if query.head is not None or self.series is None or any(each.data_type is None for each in self.series):
             return None
         series = self.series
-        if kind is None and (query.source.edge or query.start is not None or query.end is not None):
-            kinds = dict.fromkeys(map(build.kind_of, series))
-            if any(isinstance(each, str) for each in kinds):  # cannot be asked for by themselves
-                return None
-            occurring = {each for each in kinds if self._occurs([key for key in series if build.kind_of(key) == each])}
-            series = [key for key in series if build.kind_of(key) in occurring]
+        if query.source.edge or query.start is not None or query.end is not None:
+            groups: dict[tuple[int | None, str], list[Series]] = {}
+            for each in series:
+                groups.setdefault((each.data_type, each.data_id if each.data_type == DataType.general_sensor else ""), []).append(
+                    each
+                )
+            series = [each for group in groups.values() if self._occurs(group) for each in group]
         if kind is not None and not series:
             series = [Series("", kind, None, "", str(kind))]
         return shape_of(series)

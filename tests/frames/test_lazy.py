@@ -208,6 +208,17 @@ def test_only_the_sensors_that_are_there_have_columns(client: idf.Client, make: 
     assert_frame_equal(lazy.filter(pl.col("data_id") == "0001").collect(), f.to_polars().filter(pl.col("data_id") == "0001"))
 
 
+@pytest.mark.parametrize("signals", [None, "general_sensor:*/*"])
+def test_a_sensor_that_does_not_occur_in_a_part_of_the_time_has_no_columns(
+    client: idf.Client, make: Callable[..., str], signals: str | None
+) -> None:
+    uuid = make([sensor_row(1, 1, (1, 2, 3)), sensor_row(9000, 7, (4,)), float_row(9000, 1.0)])
+    for end in ("1us", "9us", None):
+        f = client.frames(uuid, signals, end=None if end is None else pd.Timedelta(end))
+        assert f.lazy().collect_schema() == f.to_polars().schema
+        assert_frame_equal(f.lazy().collect(), f.to_polars())
+
+
 def test_an_edge_is_read_lazily_too(client: idf.Client, server: idf.LocalServer) -> None:
     with server.client("other") as other:
         first = store_rows(other, MIXED[:50], basetime_ns=BASETIME_NS + 10**15)

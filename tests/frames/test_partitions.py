@@ -96,11 +96,16 @@ def test_where_density_cannot_be_learnt_times_are_equal(uneven: str) -> None:
         assert sum(len(each.read()) for each in f.partitions(4)) == 1001
 
 
+def test_a_measurement_is_as_good_as_its_uuid(client: idf.Client, uneven: str) -> None:
+    parts = client.frames(client.measurements.get(uneven)).partitions(3)
+    assert rows([elsewhere(each) for each in parts]).equals(rows([client.frames(uneven).to_arrow()]))
+
+
 def test_reading_again_gives_the_same(client: idf.Client, uneven: str) -> None:
-    partition = elsewhere_copy = client.frames(uneven).partitions(3)[1]
-    elsewhere_copy = pickle.loads(pickle.dumps(pickle.loads(pickle.dumps(partition))))
-    assert elsewhere_copy.read().equals(elsewhere_copy.read())
-    assert rows([partition.read()]).equals(rows([elsewhere_copy.read()]))
+    partition = client.frames(uneven).partitions(3)[1]
+    copied = pickle.loads(pickle.dumps(pickle.loads(pickle.dumps(partition))))
+    assert copied.read().equals(copied.read())
+    assert rows([partition.read()]).equals(rows([copied.read()]))
 
 
 def test_a_partition_that_failed_can_be_read_again() -> None:
