@@ -50,7 +50,8 @@ def test_the_package_says_that_it_is_typed() -> None:
     assert (Path(idf.__file__).parent / "py.typed").exists()
 
 
-def test_the_tour_in_the_readme_runs(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_tour_in_the_readme_runs(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
     (tour,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), flags=re.DOTALL)
     names: dict[str, Any] = {}
     exec(compile(tour, "README.md", "exec"), names)
@@ -58,6 +59,7 @@ def test_the_tour_in_the_readme_runs(capsys: pytest.CaptureFixture[str]) -> None
     assert len(names["speed"]) == 1000
     assert str(names["speed"].index.tz) == "Asia/Tokyo"
     assert names["table"].num_rows == 2000
+    assert names["same"] == names["table"]
 
 
 def modules() -> set[Path]:
