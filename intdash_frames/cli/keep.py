@@ -120,7 +120,7 @@ def _check_source(measurements: list[str], edge: str | None, start: str | None, 
         uuid.UUID(str(folder))
     except ValueError:
         return
-    raise UsageError(f"the last argument is the UUID {folder}; expected a folder there, which may be ./{folder}")
+    raise UsageError(f"the last argument is the UUID {folder}; expected a folder behind the measurements")
 
 
 def _tell_export(report: ExportReport, as_json: bool) -> None:

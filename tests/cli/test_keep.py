@@ -170,7 +170,7 @@ NOWHERE = "00000000-0000-4000-8000-000000000000"
         (["export", NOWHERE, "out"], 1, "404"),
         (["export", "no-uuid", "out"], 2, "no-uuid"),
         (["export", "out"], 2, "expected: export MEASUREMENT... FOLDER"),
-        (["export", "DRIVE", NOWHERE], 2, "expected a folder"),
+        (["export", "DRIVE", NOWHERE], 2, "expected a folder behind the measurements"),
         (["export", "DRIVE", "--edge", "demo", "out"], 2, "1 measurements and an edge"),
         (["export", "--edge", "demo", "out"], 2, "--edge needs --start"),
         (["export", "--edge", "nobody", "--start", "-1d", "out"], 1, "0 edges of that name"),
@@ -235,6 +235,18 @@ def test_what_could_not_be_sent_is_said_and_the_same_command_again_completes_it(
     target = report_of(run("import", tmp_path, *there, "--json"))["measurements"][drive]
     with elsewhere.client() as client:
         assert contents(client.frames(target).to_arrow()) == stored_points(tmp_path)
+
+
+def test_an_import_of_an_incomplete_export_is_incomplete(
+    ask: Run, run: Run, server: idf.LocalServer, elsewhere: idf.LocalServer, everything: str, drive: str, tmp_path: Path
+) -> None:
+    assert ask("export", drive, tmp_path).code == 0
+    server.inject(idf.Fault.status(400, path=DATA))
+    assert ask("export", everything, drive, tmp_path).code == 3
+    ran = run("import", tmp_path, "--url", elsewhere.url)
+    assert ran.code == 3
+    assert "20 points sent" in ran.out
+    assert ran.err == "incomplete: the export was not complete, see 'failed' in manifest.json; the same export again mends it\n"
 
 
 def test_a_sync_reads_what_is_new(ask: Run, run: Run, elsewhere: idf.LocalServer, tmp_path: Path) -> None:

@@ -143,6 +143,20 @@ def test_what_could_not_be_stored_is_said_with_its_reason(
     assert f"measurement {measurement_of(report)} remains" in ran.err
 
 
+def test_ctrl_c_says_that_a_part_may_be_there(ask: Run, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from intdash_frames.frames import store as module
+
+    def interrupt(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(module, "split", interrupt)
+    assert ask("store", file) == (
+        130,
+        "",
+        f"interrupted: a part of {str(file)!r} may be in a new measurement that has not ended\n",
+    )
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [
