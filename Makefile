@@ -12,14 +12,14 @@ LOWEST := .venv-lowest
 # Errors stay visible, the rest of pip's talk does not help anyone who typed `make demo`.
 PIP_INSTALL := -m pip install --quiet --quiet --disable-pip-version-check --no-input
 
-.PHONY: demo test check bench drops notebooks interop test-lowest test-spark format clean
+.PHONY: demo test check bench drops notebooks interop test-lowest format clean
 .DEFAULT_GOAL := test
 
 demo: $(VENV)/.made-demo
 	$(VENV)/bin/intdash-frames demo
 
-# pytest comes last: its summary closes the output.
-test: check $(INTEROP)/.made
+# pytest comes last: its summary closes the output. Spark is half a gigabyte, for machines that can run it.
+test: check $(INTEROP)/.made $(if $(shell command -v java),$(VENV)/.made-spark)
 	REQUIRE_INTEROP=1 $(VENV)/bin/python -m pytest
 
 check: $(VENV)/.made-dev
@@ -46,10 +46,6 @@ interop: $(INTEROP)/.made
 # Warnings are errors on current versions only: old releases warn about their own future.
 test-lowest: $(LOWEST)/.made
 	$(LOWEST)/bin/python -m pytest -W default
-
-# Half a gigabyte of Spark, which needs Java 17 or newer. Without it, `make test` skips these tests.
-test-spark: $(VENV)/.made-spark
-	$(VENV)/bin/python -m pytest tests/frames/test_spark.py tests/frames/test_spark_source.py
 
 format: $(VENV)/.made-dev
 	$(VENV)/bin/ruff check --fix .

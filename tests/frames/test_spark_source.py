@@ -8,8 +8,10 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pyarrow as pa
 import pytest
 
@@ -17,7 +19,7 @@ import intdash_frames as idf
 from intdash_frames import Fault, UsageError
 from tests.frames.stored import BASETIME_NS, can_row, float_row, int_row, sensor_row, store_rows, string_row
 
-pytest.importorskip("pyspark", minversion="4.0", reason="PySpark is not installed: run `make test-spark`")
+pytest.importorskip("pyspark", minversion="4.0", reason="PySpark is not installed; `make test` does so where there is Java")
 
 from intdash_frames.frames.spark_source import IntdashDataSource
 
@@ -148,6 +150,23 @@ def test_an_incomplete_read_fails_the_task_and_says_why(spark: Any, served: tupl
         server.inject(Fault.cut_body(at=0.5, times=1000, path="/api/v1/data"))
         with pytest.raises(PySparkException, match="IncompleteRead"):
             frame.collect()
+
+
+@needs_java
+def test_spark_reads_an_exported_folder_by_itself(
+    spark: Any, served: tuple[idf.LocalServer, idf.Client], uuid: str, tmp_path: Path
+) -> None:
+    client = served[1]
+    client.export(uuid, tmp_path)
+    spark.conf.set("spark.sql.legacy.parquet.nanosAsLong", "true")  # Spark has no nanoseconds
+    for kind, column in (("float", "value"), ("string", "value"), ("can", "data")):
+        wanted = client.frames(uuid, f"{kind}:*/*").to_polars()
+        got = spark.read.parquet(str(tmp_path / f"data_type={kind}")).orderBy("time").collect()
+        assert [row["time"] for row in got] == wanted["time"].to_physical().to_list()
+        assert [row[column] for row in got] == wanted[column].to_list()
+        assert [row["data_id"] for row in got] == wanted["data_id"].cast(pl.String).to_list()
+        assert {row["measurement"] for row in got} == {uuid}
+        assert all(row["payload"] for row in got)
 
 
 @pytest.mark.parametrize(
