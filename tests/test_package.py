@@ -20,7 +20,7 @@ LOADED_LATER = {"dask", "duckdb", "matplotlib", "numba", "polars", "pyspark", "s
 NEED_NO_TEST = {"__init__.py", "__main__.py"}
 
 # Folders of tests about the whole and not about one module.
-ABOUT_THE_WHOLE = {"benchmarks", "docs", "interop"}
+ABOUT_THE_WHOLE = {"benchmarks", "docs", "interop", "notebooks"}
 TESTS_ABOUT_THE_WHOLE = {"test_package.py", "test_real_drive.py", "test_tutorial.py", "test_drops.py"}
 
 # Modules too small or too close to another to be tested apart from it, and the test that covers them.

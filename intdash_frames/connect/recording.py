@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import weakref
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
@@ -13,6 +14,7 @@ from intdash_frames.errors import MissingDependency
 if TYPE_CHECKING:
     import datetime as dt
 
+    from intdash_frames.client.connection import Connection
     from intdash_frames.live.follow import Live
 
 __all__ = ["FolderClient", "open"]
@@ -128,23 +130,24 @@ class FolderClient(Client):
         from intdash_frames.live.follow import live
 
         uuid = edge_uuid(self.connection, edge)
-        server = LocalServer(self.path, speed=self._speed, edges={})
-        try:
-            made = live(
-                server._connection_as(uuid, tz=self.connection.tz),
-                edge=uuid,
-                signals=signals,
-                window=window,
-                max_points=max_points,
-                backfill=backfill,
-                reconnect=reconnect,
-                at_end=server.close,
-            )
-            weakref.finalize(made, server.close)  # of a view that nobody ever began
-            return made
-        except BaseException:
-            server.close()
-            raise
+        return live(
+            self.connection,
+            edge=uuid,
+            signals=signals,
+            window=window,
+            max_points=max_points,
+            backfill=backfill,
+            reconnect=reconnect,
+            through=self._served(uuid),
+        )
+
+    @contextlib.contextmanager
+    def _served(self, edge_uuid: str) -> Iterator[Connection]:
+        with (
+            LocalServer(self.path, speed=self._speed, edges={}) as server,
+            server._connection_as(edge_uuid, tz=self.connection.tz) as connection,
+        ):
+            yield connection
 
     def import_(self, path: Any, **_: Any) -> NoReturn:
         """A recording stays as it is.

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from intdash_frames.codecs.layout import Values
 from intdash_frames.codecs.points import Points
-from intdash_frames.codecs.series import Series, SeriesTable
+from intdash_frames.codecs.series import Series, SeriesTable, number_distinct
 from intdash_frames.errors import UsageError
 from intdash_frames.folder.manifest import File, Part
 from intdash_frames.folder.names import number_of
@@ -26,6 +26,9 @@ __all__ = ["Verified", "merged", "one_ahead", "read_part", "read_parts", "series
 
 # The decoded columns are left alone: what a payload says is for the reader to find out, by the same code as anywhere.
 COLUMNS: Final = ("time", "channel", "data_id", "payload")
+# Channels are bytes; the number behind them stands for none, so nine bits hold either.
+NO_CHANNEL: Final = 256
+CHANNEL_BITS: Final = 9
 
 # By the path of a file: its size and its time of change when its digest was right.
 Verified = dict[str, tuple[int, int]]
@@ -282,20 +285,14 @@ def _codes_of(
 ) -> tuple[NDArray[np.int32], NDArray[np.bool_]]:
     """Series code of each row, and whether it is wanted; those that are not have none."""
     ids = table["data_id"].unify_dictionaries().combine_chunks()
-    channels = table["channel"].combine_chunks()
-    no_channel = 256
-    numbers = (channels.cast(pa.int32()).fill_null(no_channel) if channels.null_count else channels).to_numpy()
-    used = np.flatnonzero(np.bincount(numbers, minlength=1))
-    place = np.zeros(no_channel + 1, np.int64)
-    place[used] = np.arange(len(used))
-    which = place[numbers] * len(ids.dictionary) + ids.indices.to_numpy()
+    channels = table["channel"].combine_chunks().cast(pa.int64()).fill_null(NO_CHANNEL).to_numpy()
+    distinct, which = number_distinct((ids.indices.to_numpy().astype(np.int64) << CHANNEL_BITS) | channels)
+    codes, chosen = np.zeros(len(distinct), np.int32), np.zeros(len(distinct), np.bool_)
     kind = number_of(file.data_type)
     type_text = file.data_type.removeprefix("text:") if kind is None else str(kind)
-    codes, chosen = np.zeros(len(used) * len(ids.dictionary), np.int32), np.zeros(len(used) * len(ids.dictionary), np.bool_)
-    for each in np.flatnonzero(np.bincount(which, minlength=1)).tolist():
-        channel, data_id = divmod(each, len(ids.dictionary))
-        number = int(used[channel])
-        key = Series(file.measurement, kind, None if number == no_channel else number, ids.dictionary[data_id].as_py(), type_text)
+    for place, each in enumerate(distinct.tolist()):
+        channel, data_id = each & ((1 << CHANNEL_BITS) - 1), ids.dictionary[each >> CHANNEL_BITS].as_py()
+        key = Series(file.measurement, kind, None if channel == NO_CHANNEL else channel, data_id, type_text)
         if selects is None or selects(key):
-            codes[each], chosen[each] = keys.code(key), True
+            codes[place], chosen[place] = keys.code(key), True
     return codes[which], chosen[which]

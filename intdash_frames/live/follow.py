@@ -8,6 +8,7 @@ import logging
 import threading
 import time
 from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
 
@@ -53,14 +54,14 @@ def live(
     max_points: int = 1_000_000,
     backfill: Any = None,
     reconnect: bool = True,
-    at_end: Callable[[], None] | None = None,
+    through: AbstractContextManager[Connection] | None = None,
 ) -> Live:
     """Check the arguments of `Client.live`, which has their meaning; nothing is sent but the question who the edge is.
 
     Parameters
     ----------
-    at_end : callable, optional
-        Called once everything has ended.
+    through : context manager of Connection, optional
+        Where to follow: entered at the start and left at the end; then `connection` only says who the edge is.
 
     Raises
     ------
@@ -76,7 +77,7 @@ def live(
     options = FeedOptions(backfill_ns, reconnect, most_waiting=max(max_points, LEAST_WAITING))
     selection = select(signals)
     wire_filters(filters_of(selection))  # refuses ids that no point of their type can have
-    return Live(connection, edge, selection, window_ns=window_ns, max_points=max_points, options=options, at_end=at_end)
+    return Live(connection, edge, selection, window_ns=window_ns, max_points=max_points, options=options, through=through)
 
 
 def _positive(name: str, value: Any) -> int:
@@ -106,9 +107,9 @@ class Live:
         window_ns: int,
         max_points: int,
         options: FeedOptions,
-        at_end: Callable[[], None] | None = None,
+        through: AbstractContextManager[Connection] | None = None,
     ) -> None:
-        self._at_end = at_end
+        self._through, self._entered = through, contextlib.ExitStack()
         self._connection, self._selection, self._options = connection, selection, options
         self._edge_uuid = edge_uuid(connection, edge)
         self._max_points = max_points
@@ -155,6 +156,8 @@ class Live:
         """
         if self._feed is not None or self._ended:
             raise UsageError("this live view was started or closed before; make another with client.live()")
+        if self._through is not None:
+            self._connection = self._entered.enter_context(self._through)
         self._background = BackgroundLoop("intdash-frames-live")
         try:
             self._background.run(self._start())
@@ -209,8 +212,7 @@ class Live:
             recording.end()
         for each in self._plots:
             each.stop()
-        if self._at_end is not None:
-            self._at_end()
+        self._entered.close()
 
     def _end_readers(self) -> None:
         for reader in list(self._readers):  # one that ends takes itself out

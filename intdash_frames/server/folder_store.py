@@ -51,7 +51,7 @@ def folder_store(path: str | Path) -> Store:
         except BaseException:
             store.close()
             raise
-    except (ValueError, KeyError, TypeError, AttributeError) as exc:
+    except (ValueError, KeyError, TypeError, AttributeError, duckdb.Error) as exc:
         if isinstance(exc, UsageError):
             raise
         raise UsageError(f"the manifest of {str(path)!r} does not say what it has to ({exc!r}); export anew") from exc

@@ -110,6 +110,7 @@ def test_the_base_time_in_use_is_there_even_if_it_was_not_listed(folder: Path) -
         lambda manifest: manifest["parts"][0]["files"][0].pop("sha256"),
         lambda manifest: manifest.update(signals=[{"label": "x"}]),
         lambda manifest: manifest.update(format=2),
+        lambda manifest: next(iter(manifest["measurements"].values()))["record"].update(name=["x"]),
     ],
 )
 def test_a_manifest_that_does_not_say_what_it_has_to_is_refused(folder: Path, change: Any) -> None:
