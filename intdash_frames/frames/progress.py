@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import sys
@@ -112,8 +113,9 @@ _FORMAT = "{desc}: {percentage:3.0f}%|{bar}| {elapsed}, {remaining} left{postfix
 
 def _shape() -> tuple[int | None, int | None]:
     """Columns and rows for a terminal that says it has none, as a pseudo-terminal may; of any other, tqdm knows."""
-    if sys.stderr.isatty() and not all(os.get_terminal_size(sys.stderr.fileno())):
-        return shutil.get_terminal_size()
+    with contextlib.suppress(OSError):  # of what has no size to ask for: tqdm copes with that
+        if sys.stderr.isatty() and not all(os.get_terminal_size(sys.stderr.fileno())):
+            return shutil.get_terminal_size()
     return None, None
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import io
+import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -76,3 +79,29 @@ def test_what_cannot_show_progress_is_refused(option: Any) -> None:
         check_progress(option)
     with pytest.raises(UsageError, match="progress="):
         Progress(option, total=1, label="x")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="has no pseudo-terminals")
+def test_a_terminal_without_a_size_shows_a_bar_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    ours, theirs = os.openpty()
+    with open(theirs, "w", encoding="utf-8") as terminal, monkeypatch.context() as patch:
+        assert os.get_terminal_size(theirs) == (0, 0)
+        patch.setattr(sys, "stderr", terminal)
+        with Progress(True, total=10, label="more") as bar:
+            bar.update(10, points=1, size_bytes=1)
+        shown = os.read(ours, 65536).decode()
+    os.close(ours)
+    assert "more: " in shown
+
+
+def test_what_only_says_that_it_is_a_terminal_shows_a_bar_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    terminal = Terminal()
+    with monkeypatch.context() as patch:
+        patch.setattr(sys, "stderr", terminal)
+        with Progress(True, total=10, label="more") as bar:
+            bar.update(10, points=1, size_bytes=1)
+    assert "more: " in terminal.getvalue()
