@@ -36,6 +36,7 @@ class Kind(enum.Enum):
     NACK = "nack"
     DUPLICATE_PAGE = "duplicate_page"
     DROP_SOCKET = "drop_socket"
+    SLOW_READER = "slow_reader"
 
 
 class Occasion(enum.Enum):
@@ -46,6 +47,7 @@ class Occasion(enum.Enum):
     HANDSHAKE = "handshake"  # of a socket
     SECTION = "section"  # of a stream
     MESSAGE = "message"  # on a socket
+    SENDING = "sending"  # of a message to a socket
 
 
 _OCCASIONS: Final = {
@@ -57,6 +59,7 @@ _OCCASIONS: Final = {
     Kind.NACK: {Occasion.STORE, Occasion.SECTION},
     Kind.DUPLICATE_PAGE: {Occasion.CALL},
     Kind.DROP_SOCKET: {Occasion.MESSAGE},
+    Kind.SLOW_READER: {Occasion.SENDING},
 }
 
 
@@ -140,6 +143,13 @@ class Fault:
         if after < 1:
             raise UsageError(f"after={after}: expected 1 message or more")
         return cls(Kind.DROP_SOCKET, after, times, path)
+
+    @classmethod
+    def slow_reader(cls, seconds: float, times: int = 1, *, path: str | None = None) -> Fault:
+        """Take so long over each of the next messages to a socket, as if its reader were slow; what comes meanwhile waits."""
+        if not seconds > 0:
+            raise UsageError(f"seconds={seconds}: expected more than 0 seconds")
+        return cls(Kind.SLOW_READER, seconds, times, path)
 
     def matches(self, method: str, path: str) -> bool:
         """Tell whether a request is one that this fault is for."""
@@ -227,6 +237,10 @@ class _Socket:
         return message
 
     async def send(self, message: Message) -> None:
+        if message["type"] == "websocket.send":
+            armed = self._faults._take("GET", self._path, {Occasion.SENDING})
+            if armed is not None:
+                await asyncio.sleep(armed.fault.amount)
         await self._send(message)
         if message["type"] == "websocket.send":
             self._passed()

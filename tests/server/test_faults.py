@@ -110,6 +110,7 @@ def test_faults_happen_in_the_order_injected_one_a_request(server: Server, call:
         lambda: Fault.delay(1, times=0),
         lambda: Fault.status(500, path="data"),
         lambda: Fault.drop_socket(after=0),
+        lambda: Fault.slow_reader(0),
     ],
 )
 def test_a_fault_that_cannot_happen_is_refused(make: Callable[[], Fault]) -> None:
@@ -194,5 +195,40 @@ def test_messages_count_for_each_socket_by_itself(server: Server, call: Caller) 
             again = await reader.upstream(edge_uuid)
             await reader.write(again, [int_row(4)])
             assert (await reader.closed())[0] == 1006
+
+    run(test)
+
+
+def test_what_a_slow_reader_is_sent_meanwhile_waits_and_the_oldest_of_too_much_is_dropped(server: Server, call: Caller) -> None:
+    rows = [(n, 9, 1, "jpeg", bytes([n]) * 2**20) for n in range(40)]
+
+    async def test() -> None:
+        async with opened(server) as sender, opened(server) as reader:
+            await reader.downstream(call.edge_uuid, [DataFilter(1, 9)])
+            up = await sender.upstream(call.edge_uuid)
+            for peer in (sender, reader):
+                await peer.idle()
+            server.inject(Fault.slow_reader(100))
+            for row in rows:
+                await sender.write(up, [row])
+            sender.session.end_section(up)
+            await sender.send()
+            await sender.acked()  # the sender is not held up
+            (report,) = [each for each in server.streams() if each.direction == "down"]
+            assert (report.dropped > 0, report.points) == (True, 1)  # one is on its way
+
+    run(test)
+
+
+def test_a_reader_that_was_slow_gets_what_waited(server: Server, call: Caller) -> None:
+    async def test() -> None:
+        async with opened(server) as sender, opened(server) as reader:
+            down, up = await reader.downstream(call.edge_uuid, [DataFilter(1, 12)]), await sender.upstream(call.edge_uuid)
+            for peer in (sender, reader):
+                await peer.idle()
+            server.inject(Fault.slow_reader(0.01, times=2))
+            for n in range(5):
+                await sender.write(up, [int_row(n)])
+            assert await reader.received(down, 5) == [int_row(n) for n in range(5)]
 
     run(test)
