@@ -337,21 +337,26 @@ class Feed:
                 failure, read_s = "", began_s
                 fresh = hole.read_back(self._sift(rekeyed(stored, self._keys)))
                 self._show(fresh)
-                # Nobody sends any more, and whatever was sent before is stored by now.
-                is_quiet = hole.first_held_ns is None and not hole.held and not len(fresh)
-                is_late = connected_s is not None and began_s - connected_s > self._options.patience_s
-                if hole.is_closed or (is_quiet and is_late):
+                if hole.is_closed:
                     return ""
+                is_late = connected_s is not None and began_s - connected_s > self._options.patience_s
+                if is_late and hole.first_held_ns is None and not len(fresh):
+                    # Nobody sends any more, and whatever was sent before is stored by now.
+                    return self._late if hole.held else ""
             live_since = (live_since or loop.time()) if hole.first_held_ns is not None else None
             if live_since is not None:
                 origin = self._placing.origin
                 if origin is not None and not origin.measurement_uuid and not failure:
                     return "not stored"
                 if loop.time() - live_since > self._options.patience_s:
-                    return failure or f"not stored within {self._options.patience_s:g} s"
+                    return failure or self._late
             await self._pause(delay_s)
             delay_s = min(2 * delay_s, LONGEST_POLL_S if live_since is None else 1.0)
         return failure or ("not read back before the end" if hole.held or read_s < self._lost_s else "")
+
+    @property
+    def _late(self) -> str:
+        return f"not stored within {self._options.patience_s:g} s"
 
     def _close_hole(self, hole: Hole, reason: str) -> None:
         until_ns, had_shown = hole.first_held_ns, self._recent.newest_ns

@@ -255,6 +255,28 @@ def test_a_hole_that_nothing_comes_behind_is_closed_when_all_must_be_stored(clie
     through_a_proxy(client, run)
 
 
+def test_what_waits_and_is_never_stored_is_shown_when_nothing_comes_behind_it(client: idf.Client) -> None:
+    async def run(proxy: Proxy, viewer: idf.Client) -> None:
+        shown = Shown()
+        async with Sender(client) as sender, following(viewer, shown, patience_s=0.3) as feed:
+            sender.sent = 5000
+            await sender.send(10)
+            await shown.until(10)
+            await asyncio.to_thread(proxy.cut)
+            await reconnected(feed)
+            await sender.stream.write_points(floats(0, 3))  # from before the hole, so it is not found in it
+            async with asyncio.timeout(WAIT_S):
+                while not feed.stats.waiting:
+                    await asyncio.sleep(0)
+            await asyncio.to_thread(proxy.cut)
+            await shown.until(13)
+            assert shown.numbers == [*range(5000, 5010), *range(3)]
+        [gap] = feed.gaps
+        assert gap.reason == "not stored within 0.3 s"
+
+    through_a_proxy(client, run)
+
+
 def test_an_end_right_after_a_loss_says_what_may_be_missing(client: idf.Client) -> None:
     async def run(proxy: Proxy, viewer: idf.Client) -> None:
         shown = Shown()
