@@ -206,7 +206,9 @@ class _Run:
         limits: Limits,
         decode: bool,
     ) -> None:
-        self._connection, self._query, self._folder, self._manifest = connection, query, folder, manifest
+        # One of its own: what ends the export also ends what its readers wait for, and nothing that others do with the client.
+        self._connection = connection.apart()
+        self._query, self._folder, self._manifest = query, folder, manifest
         self._limits, self._decode = limits, decode
         self._wanted = {each.uuid: each for each in found}
         self._lock = threading.Lock()
@@ -234,6 +236,7 @@ class _Run:
         total = sum(each.end_ns - each.start_ns for each in self._wanted.values())
         workers = self._connection.max_workers
         with (
+            contextlib.closing(self._connection),
             Progress(self._query.progress, total=total, label="exporting") as self._progress,
             ThreadPoolExecutor(WRITERS, "intdash-frames-export-write") as self._writers,
             ThreadPoolExecutor(workers, "intdash-frames-export-read") as readers,
@@ -254,6 +257,7 @@ class _Run:
             self._error = self._error or exc
         self._tracks.stop()
         self._room.stop()
+        self._connection.transport.cut()
 
     def unmatched(self) -> tuple[str, ...]:
         """Patterns without wildcards that name no signal of whole measurements, if all of them have just been read."""

@@ -413,6 +413,19 @@ def test_a_callback_that_raises_stops_the_export_and_the_folder_resumes(
     assert digests(tmp_path) == digests(unbroken)
 
 
+def test_what_ends_an_export_does_not_wait_for_a_server_that_hangs(tmp_path: Path) -> None:
+    def enough(state: dict[str, Any]) -> None:
+        if state["points"]:
+            raise KeyError("enough")
+
+    with idf.LocalServer() as server, server.client() as client:
+        uuids = [store_rows(client, [float_row(5, 1.0)]) for _ in range(2)]
+        server.inject(idf.Fault.delay(3600, path="/api/v1/data"))
+        with pytest.raises(KeyError, match="enough"):
+            client.export(uuids, tmp_path, progress=enough)
+        assert client.frames(uuids[0]).to_arrow().num_rows == 1
+
+
 @pytest.mark.parametrize("wrong", [{"decode": "can.dbc"}, {"resume": 1}, {"path": 7}])
 def test_arguments_that_cannot_work_are_refused(client: idf.Client, recorded: str, tmp_path: Path, wrong: dict[str, Any]) -> None:
     with pytest.raises(UsageError):
