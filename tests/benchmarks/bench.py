@@ -75,7 +75,7 @@ class Options:
     looks: int = 50
     keep_repeats: tuple[int, ...] = (1, 10, 50)
     keep_points: int = RECORDING_POINTS
-    engine_points: int = 4_000_000
+    engine_points: int = 8_000_000
     imports: int = 15
 
 

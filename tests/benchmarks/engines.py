@@ -41,6 +41,7 @@ def engines(url: str, *, points: int) -> Iterator[Row]:
             seconds(one["wall_s"]),
             one["wall_s"] / two["wall_s"],
             ">= 1.6",
+            one["cpu_s"] / two["cpu_s"],
         )
         answer = ours.ask("one_signal", url=url, signals=SIGNALS, points=SIGNAL_POINTS)
         more = 100 * (answer["bytes"] / answer["own_bytes"] - 1)
