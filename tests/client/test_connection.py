@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import pickle
 from typing import Any
 
@@ -169,6 +170,25 @@ def test_nothing_is_sent_before_the_first_call() -> None:
     assert connection.timeout == (3.0, 3.0)
     with pytest.raises(ConnectFailed):
         connection.edges.me()
+
+
+class FromTheEnvironment:
+    """A token source that can travel: it has no token with it."""
+
+    def token(self) -> str:
+        return os.environ["ISSUED"]
+
+
+def test_a_token_source_may_travel_with_a_pickle(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("INTDASH_EDGE_TOKEN", raising=False)
+    connection = Connection("http://127.0.0.1:1", "s3cr3t", retries=3).travelling(FromTheEnvironment())
+    again = pickle.loads(pickle.dumps(pickle.loads(pickle.dumps(connection))))
+    assert b"s3cr3t" not in pickle.dumps(again)
+    monkeypatch.setenv("ISSUED", "of-the-moment")
+    assert again.transport.credential_headers() == {"Authorization": "Bearer of-the-moment"}
+    assert (again.url, again.retries) == ("http://127.0.0.1:1", 3)
+    with pytest.raises(UsageError, match="StaticTokenSource, whose token would stand in every pickle"):
+        connection.travelling(StaticTokenSource("s3cr3t"))
 
 
 def test_no_secret_shows_in_a_repr_or_a_pickle(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -297,6 +297,14 @@ def test_a_range_of_time_and_ids_go_to_the_server(counting: tuple[idf.Client, li
     assert f.report.points == 3
 
 
+def test_one_measurement_of_several_is_read_alone(counting: tuple[idf.Client, list[str]], make: Callable[..., str]) -> None:
+    client, sent = counting
+    uuids = [make(MIXED[:20]) for _ in range(3)]
+    lazy = client.frames(uuids).lazy()
+    assert lazy.filter(pl.col("measurement_uuid") == uuids[1]).collect()["measurement_uuid"].unique().to_list() == [uuids[1]]
+    assert [asked["name"] for asked in data_requests(sent)] == [[uuids[1]]]
+
+
 def test_a_type_that_is_wanted_whole_is_asked_for_by_its_number(counting: tuple[idf.Client, list[str]], mixed: str) -> None:
     client, sent = counting
     client.frames(mixed).lazy().filter(pl.col("data_type").is_in(["can", "string"])).collect()

@@ -26,6 +26,12 @@ def test_both_ways_to_a_typed_frame_give_the_same(client: idf.Client, everything
         pd.testing.assert_frame_equal(typed_frame(each).astype(ids), to_pandas(each.table).astype(ids))
 
 
+def test_a_column_may_be_backed_by_arrow_without_a_null_in_it(client: idf.Client, make: Callable[..., str]) -> None:
+    table = client.frames(make([float_row(0, 1.0)]))._typed().popitem()[1].table
+    assert str(to_pandas(table)["value"].dtype) == "float64"
+    assert str(to_pandas(table, nullable=["value"])["value"].dtype) == "double[pyarrow]"
+
+
 def test_attributes_say_where_a_frame_came_from(client: idf.Client, make: Callable[..., str]) -> None:
     uuid = make(ROWS)
     f = client.frames(uuid, "general_sensor:*/*", start=pd.Timedelta("1ns"), end="2030-01-01T00:00:00Z", head=5)

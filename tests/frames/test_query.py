@@ -153,6 +153,13 @@ def test_typed_frames_signals_and_the_long_frame_agree(client: idf.Client, every
         assert f[str(key)].equals(by_signal[key])
 
 
+def test_the_first_point_does_not_decide_the_order_of_columns(client: idf.Client, make: Callable[..., str]) -> None:
+    rows = [int_row(0, 1), float_row(1, 1.0), can_row(2, 0x1A0), string_row(3, "x"), Row(4, 200, 1, b"x")]
+    wanted = ["can.can_id", "can.dlc", "can.data", "string.value", "float.value", "int.value", "200.payload"]
+    for again in (rows, [each._replace(elapsed_ns=9 - each.elapsed_ns) for each in rows]):
+        assert list(client.frames(make(again)).to_pandas())[4:] == wanted
+
+
 def test_polars_has_the_columns_of_pandas(client: idf.Client, everything: str) -> None:
     f = client.frames(everything)
     frame, long = f.to_polars(), f.to_pandas()

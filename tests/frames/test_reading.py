@@ -26,6 +26,8 @@ from intdash_frames import (
 from intdash_frames.client import history
 from intdash_frames.client.data_points import ERROR_ID
 from intdash_frames.codecs.points import response_frames
+from intdash_frames.frames.reading import Reading
+from intdash_frames.frames.sources import Range
 from intdash_frames.transport.retry import RetryPolicy
 from tests.frames.stored import BASETIME_NS, GOLDEN, Row, bits, column, contents, float_row, named, store_rows, string_row
 from tests.server.samples import points_of
@@ -323,6 +325,27 @@ def test_an_answer_in_no_order_is_sorted(served: Callable[..., idf.Frames]) -> N
     rows = [(BASETIME_NS + i, 12, 1, "i", named("i", i.to_bytes(8, "little"))) for i in (5, 3, 4, 3, 1)]
     body = bytes(response_frames(points_of(rows, "8f6a776e-545e-92c1-7373-873d76d72fcb")))
     assert served(body).to_pandas()["value"].tolist() == [1, 3, 3, 4, 5]
+
+
+def test_points_in_no_order_are_not_streamed_as_if_they_were(served: Callable[..., idf.Frames]) -> None:
+    rows = [(BASETIME_NS + i, 12, 1, "i", named("i", i.to_bytes(8, "little"))) for i in reversed(range(4000))]
+    body = bytes(response_frames(points_of(rows, "8f6a776e-545e-92c1-7373-873d76d72fcb")))
+    assert served(body).to_pandas()["value"].tolist() == list(range(4000))
+    f = served(body)
+    reading = Reading(f._connection, f._query, f._query.source.ranges(f._connection, f._query.start, f._query.end))
+    with pytest.raises(RemoteProtocolError, match=r"go back from .* puts them in order"):
+        list(reading.in_order())
+
+
+def test_chosen_ranges_are_all_that_is_read(client: idf.Client, many: str) -> None:
+    f = client.frames(many, ["float:1/speed", "float:1/absent"])
+    ranges = [Range(many, BASETIME_NS + start, BASETIME_NS + start + 2000) for start in (0, 50_000)]
+    reading = Reading(f._connection, f._query, ranges)
+    assert [int(time) - BASETIME_NS for part in reading.batches() for time in part.time_ns] == [0, 1000, 50_000, 51_000]
+    assert reading.report.unmatched == ()
+    again = Reading(f._connection, f._query, ranges)
+    assert [int(time) - BASETIME_NS for part in again.in_order() for time in part.time_ns] == [0, 1000, 50_000, 51_000]
+    assert again.report.seconds > 0
 
 
 # --- the report ---

@@ -14,7 +14,8 @@ import pytest
 
 import intdash_frames as idf
 from intdash_frames import NotFound, UsageError
-from intdash_frames.frames.sources import Bound, read_bound, read_source
+from intdash_frames.codecs.series import Series
+from intdash_frames.frames.sources import Bound, Range, Source, read_bound, read_source, stored_series
 from tests.frames.stored import BASETIME_NS, contents, float_row, int_row, store_rows
 
 S = 10**9
@@ -222,3 +223,21 @@ def test_an_unknown_measurement_is_not_found(client: idf.Client, ten: str) -> No
         client.frames(nowhere, start=BASETIME, end=BASETIME + pd.Timedelta("1s")).to_arrow()
     with pytest.raises(NotFound):
         client.frames([ten, nowhere]).to_pandas()
+
+
+def test_the_server_says_which_series_a_source_holds(client: idf.Client, ten: str) -> None:
+    other = store_rows(client, [int_row(0, 1), float_row(1, 2.0)])
+    ranges = [Range(ten, 0, 0), Range(other, 0, 0)]
+    assert stored_series(client.connection, Source((ten, other)), ranges) == [
+        Series(ten, 11, 1, "speed", "11"),
+        Series(other, 11, 1, "speed", "11"),
+        Series(other, 12, 1, "gear", "12"),
+    ]
+
+
+def test_of_an_edge_only_the_series_within_the_time_are_said(client: idf.Client) -> None:
+    start_ns = BASETIME_NS + 500 * 365 * 86_400 * 10**5  # where no other test has stored anything
+    store_rows(client, [float_row(0, 1.0), int_row(1_000, 1)], basetime_ns=start_ns)
+    for end_ns, kinds in ((start_ns + 1, [11]), (start_ns + 2000, [11, 12])):
+        found = stored_series(client.connection, Source(edge="demo"), [Range("demo", start_ns, end_ns)])
+        assert [(each.measurement_uuid, each.data_type) for each in found] == [("", kind) for kind in kinds]
