@@ -96,6 +96,9 @@ class Live:
     Notes
     -----
     What is lost with a connection is read back from what the server has stored; what cannot be is a row of `gaps`.
+
+    A point is placed by the base time that came last, since nothing on the wire says which stream it is of: where an edge sends
+    two streams with different base times at once, those of one have the times and the measurement of the other.
     """
 
     def __init__(

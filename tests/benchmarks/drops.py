@@ -23,6 +23,7 @@ from tests.live.differences import differences
 from tests.live.proxy import Proxy
 
 PER_SECOND = 5_000
+BEHIND_S = 6
 # How long the last points may take, with the last hole.
 PATIENCE_S = 60
 
@@ -70,7 +71,8 @@ def campaign(folder: Path, *, seconds: float, cuts: int, seed: int) -> Outcome:
     seed : int
     """
     points = int(PER_SECOND * seconds)
-    moments_s = np.sort(np.random.default_rng(seed).uniform(0, seconds, cuts)).tolist()
+    # Behind the last cut must come live points, or nothing says that what was read back is all.
+    moments_s = np.sort(np.random.default_rng(seed).uniform(0, max(seconds / 2, seconds - BEHIND_S), cuts)).tolist()
     with (
         Worker(OURS, "tests.benchmarks.serving") as server,
         Worker(OURS, "tests.benchmarks.live_sender") as sender,
