@@ -34,7 +34,7 @@ def with_dask(url: str, uuid: str, workers: int) -> Any:
     with (
         idf.Client(url, TOKEN) as client,
         LocalCluster(
-            n_workers=workers, threads_per_worker=1, processes=True, dashboard_address=None, host="127.0.0.1"
+            n_workers=workers, threads_per_worker=1, processes=True, dashboard_address="127.0.0.1:0", host="127.0.0.1"
         ) as cluster,
         Client(cluster) as dask,
     ):

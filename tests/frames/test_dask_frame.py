@@ -53,7 +53,12 @@ def cluster() -> Iterator[Any]:
         patch.setenv("PYTHONWARNINGS", "default")
         with (
             distributed.LocalCluster(
-                n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None, host="127.0.0.1", silence_logs=50
+                n_workers=2,
+                threads_per_worker=1,
+                processes=True,
+                dashboard_address="127.0.0.1:0",
+                host="127.0.0.1",
+                silence_logs=50,
             ) as running,
             distributed.Client(running) as made,
         ):
