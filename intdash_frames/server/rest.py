@@ -133,9 +133,11 @@ def _edges_list(call: Call) -> Response:
 
 
 def _measurement(call: Call, uuid: str, status: int) -> Response:
-    with call.store.read() as cursor:
+    def find(cursor: DuckDBPyConnection) -> Any:
         (found,) = markers.with_markers(cursor, [catalogue.measurement(cursor, uuid)])
-        return JSONResponse(dump(found), status)
+        return dump(found)
+
+    return JSONResponse(call.store.recall(("measurement", uuid), find), status)
 
 
 def _measurements_create(call: Call) -> Response:

@@ -235,3 +235,40 @@ def test_what_was_acknowledged_survives_kill_minus_nine(tmp_path: Path) -> None:
         assert cursor.execute("SELECT name, ended FROM measurements").fetchall() == [("killed", True)]
     answer.close()
     store.close()
+
+
+def test_what_was_found_is_recalled_until_something_is_written(store: Store) -> None:
+    found: list[int] = []
+
+    def find(cursor: duckdb.DuckDBPyConnection) -> int:
+        found.append(len(cursor.execute("SELECT * FROM captures").fetchall()))
+        return found[-1]
+
+    assert [store.recall("captures", find) for _ in range(3)] == [0, 0, 0]
+    assert found == [0]
+    with store.write() as cursor:
+        cursor.execute("INSERT INTO captures(uuid) VALUES ('one')")
+    assert [store.recall("captures", find) for _ in range(3)] == [1, 1, 1]
+    assert found == [0, 1]
+
+
+def test_what_was_found_while_something_was_written_is_not_recalled(store: Store) -> None:
+    def find(cursor: duckdb.DuckDBPyConnection) -> int:
+        count = len(cursor.execute("SELECT * FROM captures").fetchall())
+        if not count:
+            with store.write() as writing:
+                writing.execute("INSERT INTO captures(uuid) VALUES ('one')")
+        return count
+
+    assert store.recall("captures", find) == 0
+    assert store.recall("captures", find) == 1
+
+
+def test_nothing_that_could_not_be_found_is_recalled(store: Store) -> None:
+    def refuse(_: duckdb.DuckDBPyConnection) -> None:
+        raise Refused(404, "not there")
+
+    for _ in range(2):
+        with pytest.raises(Refused):
+            store.recall("nothing", refuse)
+    assert store.recall("nothing", lambda _: 5) == 5
