@@ -19,8 +19,11 @@ PARTITIONS = 16
 
 
 def summed(frame: pd.DataFrame) -> pd.DataFrame:
-    """What a partition is made of: something of each column, so that nothing of it can be left out."""
-    numbers = sum(float(frame[name].sum()) for name in ("can.can_id", "float.value", "general_sensor.sensor_id"))
+    """What a partition is made of, as an analysis would: statistics of each signal, then something of every other column."""
+    of_signals = frame.groupby("data_id", observed=True)[["float.value", "can.can_id", "can.dlc"]].agg(
+        ["count", "sum", "min", "max"]
+    )
+    numbers = float(of_signals.sum().sum()) + float(frame["general_sensor.sensor_id"].sum())
     texts = sum(int(frame[name].count()) for name in ("can.data", "nmea.sentence", "string.value"))
     return pd.DataFrame({"points": [len(frame)], "sum": [numbers + texts]})
 
