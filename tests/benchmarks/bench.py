@@ -193,7 +193,7 @@ def measure(options: Options) -> Iterator[Row]:
                 if "keep" in parts:
                     yield from keep(url, folder, repeats=options.keep_repeats, recording=options.keep_points)
                 if "engines" in parts:
-                    yield from engines(url, points=options.engine_points)
+                    yield from engines(url, folder / "engines", points=options.engine_points)
     if "import" in parts:
         yield from imports(options)
 

@@ -13,29 +13,28 @@ import requests
 
 import intdash_frames as idf
 from tests.benchmarks.ours import TOKEN, fill
+from tests.benchmarks.ours_keep import export
 from tests.benchmarks.workers import work
 
 PARTITIONS = 16
 
 
 def summed(frame: pd.DataFrame) -> pd.DataFrame:
-    """What a partition is made of, as an analysis would: statistics of each signal, then something of every other column."""
-    of_signals = frame.groupby("data_id", observed=True)[["float.value", "can.can_id", "can.dlc"]].agg(
-        ["count", "sum", "min", "max"]
-    )
-    numbers = float(of_signals.sum().sum()) + float(frame["general_sensor.sensor_id"].sum())
-    texts = sum(int(frame[name].count()) for name in ("can.data", "nmea.sentence", "string.value"))
-    return pd.DataFrame({"points": [len(frame)], "sum": [numbers + texts]})
+    """What an analysis makes of a partition: numbers of each signal by the second, then something of every other column."""
+    by_second = frame.groupby(["data_id", frame.index.floor("s")], observed=True)
+    numbers = by_second[["float.value", "can.can_id", "can.dlc"]].agg(["count", "mean", "min", "max", "std"]).count().sum()
+    texts = sum(int(frame[name].count()) for name in ("can.data", "nmea.sentence", "string.value", "general_sensor.sensor_id"))
+    return pd.DataFrame({"points": [len(frame)], "sum": [float(numbers + texts)]})
 
 
-def with_dask(url: str, uuid: str, workers: int) -> Any:
-    """Read a recording once with so many worker processes, which have done it for a small part of it before."""
+def with_dask(source: str, uuid: str, workers: int) -> Any:
+    """Read a recording once, from a server or a folder, with so many worker processes that have done so for a bit of it."""
     from distributed import Client, LocalCluster
 
     os.environ["INTDASH_EDGE_TOKEN"] = TOKEN
     meta = pd.DataFrame({"points": np.zeros(0, np.int64), "sum": np.zeros(0)})
     with (
-        idf.Client(url, TOKEN) as client,
+        idf.Client(source, TOKEN) if "://" in source else idf.open(source) as client,
         LocalCluster(
             n_workers=workers, threads_per_worker=1, processes=True, dashboard_address="127.0.0.1:0", host="127.0.0.1"
         ) as cluster,
@@ -92,4 +91,4 @@ def one_signal(url: str, signals: int, points: int) -> Any:
 
 
 if __name__ == "__main__":
-    work({each.__name__: each for each in (fill, with_dask, one_signal)})
+    work({each.__name__: each for each in (export, fill, with_dask, one_signal)})

@@ -75,11 +75,12 @@ def test_a_small_run_of_other_engines_has_a_row_for_each_target(tmp_path: Path, 
     monkeypatch.setattr(engines, "RUNS", 1)
     rows = run(Options(parts=("engines",), engine_points=20_000), tmp_path / "benchmark.json", lambda _: None)["rows"]
     assert [(row["what"], row["points"]) for row in rows] == [
-        ("Dask, one worker / two", 20_000),
+        ("Dask over a server, one worker / two", 20_000),
+        ("Dask over a folder, one worker / two", 20_000),
         ("polars, one signal of 100 [% more bytes]", 10_000),
     ]
-    assert rows[0]["value"] > 0
-    assert 0 < rows[1]["value"] < 2  # bytes do not depend on what else the machine does
+    assert all(row["value"] > 0 for row in rows)
+    assert rows[2]["value"] < 2  # bytes do not depend on what else the machine does
 
 
 @pytest.mark.parametrize(
