@@ -22,7 +22,7 @@ from intdash_frames.folder.manifest import File, Part
 from intdash_frames.folder.names import number_of
 from intdash_frames.timebase import INT64_MAX, INT64_MIN
 
-__all__ = ["Verified", "merged", "one_ahead", "read_part", "read_parts", "series_in"]
+__all__ = ["Verified", "one_ahead", "read_part", "read_parts", "series_in"]
 
 # The decoded columns are left alone: what a payload says is for the reader to find out, by the same code as anywhere.
 COLUMNS: Final = ("time", "channel", "data_id", "payload")
@@ -95,53 +95,6 @@ def _named(points: Points, keys: SeriesTable) -> Iterator[Points]:
     if len(points):
         codes = np.asarray([keys.code(key) for key in points.keys], np.int32)
         yield Points(points.time_ns, codes[points.series], points.data, points.offsets, keys)
-
-
-def merged(sources: Iterable[tuple[int, Generator[Points]]]) -> Generator[Points]:
-    """Join points that are in order of time each into one order of time.
-
-    Parameters
-    ----------
-    sources : iterable of (int, generator of Points)
-        An instant that no point of a source is before [ns], and its points, as `read_parts` gives them: no instant is in two
-        batches. They share their keys. A source is not read before its instant comes.
-
-    Yields
-    ------
-    Points
-        What shares an instant is in the order of `sources`.
-    """
-    waiting = deque(sorted(((first_ns, rank, each) for rank, (first_ns, each) in enumerate(sources)), key=lambda due: due[:2]))
-    heads: dict[int, tuple[Points, Generator[Points]]] = {}
-
-    def read(rank: int, source: Generator[Points]) -> None:
-        heads.pop(rank, None)
-        batch = next(source, None)
-        if batch is not None:
-            heads[rank] = batch, source
-
-    try:
-        while waiting or heads:
-            # Up to here every source that was begun is known.
-            known_ns = min((int(batch.time_ns[-1]) for batch, _ in heads.values()), default=INT64_MAX)
-            if waiting and (not heads or waiting[0][0] <= known_ns):
-                _, rank, source = waiting.popleft()
-                read(rank, source)
-                continue
-            pieces = []
-            for rank, (batch, source) in sorted(heads.items()):
-                inside = int(np.searchsorted(batch.time_ns, known_ns, side="right"))
-                if inside:
-                    pieces.append(batch.slice(0, inside))
-                if inside < len(batch):
-                    heads[rank] = batch.slice(inside, len(batch)), source
-                else:
-                    read(rank, source)
-            joined = Points.concat(pieces)
-            yield joined if len(pieces) == 1 else joined.take(np.argsort(joined.time_ns, kind="stable"))
-    finally:
-        for _, source in heads.values():
-            source.close()
 
 
 def series_in(folder: Path, file: File, *, start_ns: int = INT64_MIN, end_ns: int = INT64_MAX) -> frozenset[Series]:

@@ -6,18 +6,18 @@ import contextlib
 import dataclasses
 import json
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
 from intdash_frames.client import history
+from intdash_frames.codecs.merging import merged
 from intdash_frames.codecs.points import Points
 from intdash_frames.codecs.series import Series, SeriesTable
 from intdash_frames.errors import ApiError, ProtocolError, RemoteProtocolError, TransportError, UsageError
 from intdash_frames.frames.build import nearest, signal_key
-from intdash_frames.frames.merging import merged, overlapping
 from intdash_frames.frames.progress import Progress, ProgressOption
 from intdash_frames.frames.report import Report
 from intdash_frames.frames.selection import Pattern, Selection
@@ -144,19 +144,18 @@ class Reading:
         """
         began, last_ns = time.perf_counter(), None
         try:
-            for group in overlapping(self.ranges or []):
-                for points in merged([self.read_range(each) for each in group]):
-                    if last_ns is not None and int(points.time_ns[0]) < last_ns:
-                        raise RemoteProtocolError(
-                            f"the times of points go back from {last_ns} to {int(points.time_ns[0])} ns; expected ascending "
-                            "times. A sink that keeps what it reads, such as to_polars(), puts them in order"
-                        )
-                    last_ns = int(points.time_ns[-1])
-                    yield points
+            for points in merged((each.start_ns, self.read_range(each)) for each in self.ranges or []):
+                if last_ns is not None and int(points.time_ns[0]) < last_ns:
+                    raise RemoteProtocolError(
+                        f"the times of points go back from {last_ns} to {int(points.time_ns[0])} ns; expected ascending "
+                        "times. A sink that keeps what it reads, such as to_polars(), puts them in order"
+                    )
+                last_ns = int(points.time_ns[-1])
+                yield points
         finally:
             self._seconds += time.perf_counter() - began
 
-    def read_range(self, range_: Range) -> Iterator[Points]:
+    def read_range(self, range_: Range) -> Generator[Points]:
         """Read one range, data only; what ended it early is the last of `failures`."""
         selection = self.query.selection
         asked = history.PointsQuery(range_.name, range_.start_ns, range_.end_ns, selection.idq, selection.labels)

@@ -18,11 +18,12 @@ import numpy as np
 import pyarrow as pa
 
 from intdash_frames import timebase
+from intdash_frames.codecs.merging import merged
 from intdash_frames.codecs.points import Points
 from intdash_frames.codecs.series import Series, SeriesTable
 from intdash_frames.errors import ApiError, TransportError, UsageError
 from intdash_frames.folder.manifest import read_manifest
-from intdash_frames.folder.read import merged, read_parts
+from intdash_frames.folder.read import read_parts
 from intdash_frames.frames import envelope
 from intdash_frames.frames.progress import Progress, ProgressOption, check_progress
 from intdash_frames.frames.query import Frames, frames

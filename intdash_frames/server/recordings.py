@@ -7,12 +7,13 @@ from collections.abc import Generator, Iterable
 from contextlib import closing
 from pathlib import Path
 
+from intdash_frames.codecs.merging import merged
 from intdash_frames.codecs.points import Points
 from intdash_frames.codecs.series import Series, SeriesTable
 from intdash_frames.errors import UsageError
 from intdash_frames.folder.manifest import Manifest, Part
 from intdash_frames.folder.names import number_of
-from intdash_frames.folder.read import Verified, merged, read_parts, series_in
+from intdash_frames.folder.read import Verified, read_parts, series_in
 from intdash_frames.server.selection import DataQuery, Source
 from intdash_frames.server.store import Refused, SeriesId
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import shutil
-from collections.abc import Generator, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -12,8 +12,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 import intdash_frames as idf
 from intdash_frames.codecs.points import Points
@@ -21,7 +19,7 @@ from intdash_frames.codecs.series import Series, SeriesTable
 from intdash_frames.errors import UsageError
 from intdash_frames.export.write import write_table
 from intdash_frames.folder.manifest import Manifest, Part, read_manifest
-from intdash_frames.folder.read import Verified, merged, one_ahead, read_part, read_parts, series_in
+from intdash_frames.folder.read import Verified, one_ahead, read_part, read_parts, series_in
 from tests.export.exporting import export_small, some_rows, stored_points
 from tests.frames.stored import BASETIME_NS, store_rows
 
@@ -145,55 +143,3 @@ def test_the_series_of_a_file_are_those_of_its_points(exported: tuple[Path, Mani
                 alone = dataclasses.replace(part, files=(file,))
                 points = read_part(folder, alone, SeriesTable(), **bounds)
                 assert series_in(folder, file, **bounds) == {points.keys[code] for code in set(points.series.tolist())}
-
-
-CODES = SeriesTable()
-
-
-def batches_of(times: list[int], sizes: list[int], code: int) -> Generator[Points]:
-    """Points of one series, their payload the number of each, in batches that share no instant."""
-    start = 0
-    while start < len(times):
-        stop = min(start + (sizes.pop() if sizes else 3), len(times))
-        while stop < len(times) and times[stop] == times[stop - 1]:
-            stop += 1
-        payload = np.arange(start, stop, dtype=np.uint8)
-        offsets = np.arange(stop - start + 1, dtype=np.int32)
-        series = np.full(stop - start, code, np.int32)
-        yield Points(np.asarray(times[start:stop], np.int64), series, payload, offsets, CODES)
-        start = stop
-
-
-@given(
-    recordings=st.lists(st.tuples(st.integers(0, 40), st.lists(st.integers(0, 30), max_size=20)), max_size=5),
-    sizes=st.lists(st.integers(1, 6), max_size=20),
-)
-def test_recordings_are_joined_in_order_of_time_and_what_shares_an_instant_in_their_order(
-    recordings: list[tuple[int, list[int]]], sizes: list[int]
-) -> None:
-    sources, expected = [], []
-    for number, (shift, relative) in enumerate(recordings):
-        code = CODES.code(Series(f"m{number}", 11, 1, "x", "11"))
-        times = sorted(shift + each for each in relative)
-        sources.append((shift, batches_of(times, list(sizes), code)))
-        expected += [(time, number, row) for row, time in enumerate(times)]
-    found = [
-        (time, int(CODES[code].measurement_uuid[1:]), batch.payload(row)[0])
-        for batch in merged(sources)
-        for row, (time, code) in enumerate(zip(batch.time_ns.tolist(), batch.series.tolist(), strict=True))
-    ]
-    assert found == sorted(expected)
-
-
-def test_a_recording_is_not_read_before_its_time_comes() -> None:
-    begun: list[str] = []
-
-    def source(name: str, times: list[int]) -> Generator[Points]:
-        begun.append(name)
-        yield from batches_of(times, [], CODES.code(Series(name, 11, 1, "x", "11")))
-
-    joined = merged([(100, source("late", [100, 101])), (0, source("early", [0, 1]))])
-    next(joined)
-    assert begun == ["early"]
-    next(joined)
-    assert begun == ["early", "late"]
