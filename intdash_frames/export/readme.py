@@ -30,7 +30,8 @@ import pyarrow.dataset as ds
 ds.dataset("data_type={kind}", partitioning="hive")
 ```
 
-Spark reads it with `spark.sql.legacy.parquet.nanosAsLong` set to `true`, and times as nanoseconds since 1970.
+DuckDB before 2.0 cuts times to microseconds. Spark reads the files with `spark.sql.legacy.parquet.nanosAsLong` set to `true`, and
+times as nanoseconds since 1970.
 
 Files whose names begin with a dot belong to an export that is running or was stopped; the same export again goes on from there.
 """

@@ -133,6 +133,9 @@ def test_a_measurement_without_points_is_a_folder_without_files(client: idf.Clie
 
 # --- read by others ---
 
+# Before version 2, it reads stamps with a zone as microseconds.
+DUCKDB_CUTS = int(duckdb.__version__.split(".")[0]) < 2
+
 
 @pytest.fixture(scope="module")
 def plain(client: idf.Client, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Any]:
@@ -175,7 +178,10 @@ def test_duckdb_reads_it(plain: tuple[Path, Any]) -> None:
     folder, uuid = plain
     relation = duckdb.sql(f"select * from read_parquet('{folder}/data_type=string/**/*.parquet', hive_partitioning=true)")
     table = relation.to_arrow_table()
-    assert table["time"].cast(pa.timestamp("ns", "UTC")).cast(pa.int64()).to_pylist() == [BASETIME_NS + 2]
+    stamp_ns = BASETIME_NS + 2
+    if DUCKDB_CUTS:
+        stamp_ns = stamp_ns // 1000 * 1000
+    assert table["time"].cast(pa.timestamp("ns", "UTC")).cast(pa.int64()).to_pylist() == [stamp_ns]
     assert table["value"].to_pylist() == ["走行中"]
     assert table["payload"].to_pylist() == [b"\x04note" + "走行中".encode()]
     assert table["measurement"].cast(pa.string()).to_pylist() == [uuid]
