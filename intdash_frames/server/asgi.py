@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Final, TypeVar
+from typing import Final
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -36,8 +36,6 @@ MAX_BODY_BYTES: Final = 2**31 - 1
 # socket takes at once, so that what a slow reader leaves behind is small.
 CHUNK_BYTES: Final = 2**19
 
-T = TypeVar("T")
-
 
 class StreamedAnswer(Response):
     """Sends an `Answer` piece by piece, each made while the one before it travels."""
@@ -48,16 +46,18 @@ class StreamedAnswer(Response):
         self._answer, self._first, self._pool = answer, first, pool
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        loop, request, piece = asyncio.get_running_loop(), Request(scope, receive), self._first
+        loop, piece = asyncio.get_running_loop(), self._first
+        gone = asyncio.ensure_future(receive())  # the request has been read, so that only its end can come
         try:
             await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
-            while piece is not None and not await request.is_disconnected():
+            while piece is not None and not gone.done():
                 following = loop.run_in_executor(self._pool, self._answer.next)
                 for start in range(0, len(piece), CHUNK_BYTES):
                     await send({"type": "http.response.body", "body": piece[start : start + CHUNK_BYTES], "more_body": True})
                 piece = await following
             await send({"type": "http.response.body", "body": b""})
         finally:
+            gone.cancel()
             self._pool.submit(self._answer.close)
 
 
@@ -88,9 +88,6 @@ class Rest:
             exception_handlers={Refused: _refused, HTTPException: _no_such_call},
         )
 
-    def _run(self, function: Callable[..., T], *arguments: Any) -> asyncio.Future[T]:
-        return asyncio.get_running_loop().run_in_executor(self._pool, function, *arguments)
-
     def _endpoint(self, endpoint: Endpoint, handler: Handler) -> Callable[[Request], Awaitable[Response]]:
         async def respond(request: Request) -> Response:
             caller = "" if endpoint in OPEN_CALLS else self._accounts.caller(request.headers)
@@ -104,10 +101,8 @@ class Rest:
                 body=await _body_of(request),
                 refuse_sections=request.scope.get(REFUSE_SECTIONS, False),
             )
-            answer = await self._run(handler, call)
-            if isinstance(answer, Response):
-                return answer
-            return await self._stream(answer)
+            answer, first = await asyncio.get_running_loop().run_in_executor(self._pool, _begun, handler, call)
+            return answer if isinstance(answer, Response) else StreamedAnswer(answer, first, self._pool)
 
         async def safely(request: Request) -> Response:
             try:
@@ -120,14 +115,17 @@ class Rest:
 
         return safely
 
-    async def _stream(self, answer: Answer) -> Response:
-        # The first piece is made before the status is sent, so that a failure can still be told.
-        try:
-            first = await self._run(answer.next)
-        except BaseException:
-            self._pool.submit(answer.close)
-            raise
-        return StreamedAnswer(answer, first, self._pool)
+
+def _begun(handler: Handler, call: Call) -> tuple[Response | Answer, memoryview | None]:
+    """Carry a call out. The first piece of an answer is made before the status is sent, so that a failure can still be told."""
+    answer = handler(call)
+    if isinstance(answer, Response):
+        return answer, None
+    try:
+        return answer, answer.next()
+    except BaseException:
+        answer.close()
+        raise
 
 
 async def _body_of(request: Request) -> bytes:
