@@ -17,7 +17,7 @@ from intdash_frames.protocol.time_walk import OutOfOrder, Question, TimeWalk
 if TYPE_CHECKING:
     from intdash_frames.client.connection import Connection
 
-__all__ = ["PointsQuery", "Tally", "pages", "points"]
+__all__ = ["PointsQuery", "Tally", "first", "pages", "points"]
 
 # What is read from the socket before it is decoded. The first pieces are small, so that the first rows come early and a
 # connection that never lives long still gets on; the last ones are so large that the fixed cost of a batch vanishes, and so small
@@ -94,16 +94,20 @@ def points(
     IntdashError
         Of the transport, the server or the protocol, when the tries are used up.
     """
-    left = head
-    for page in _walk(connection, query, limit=head, keys=keys, tally=tally):
-        for batch in page:
-            if left is None:
-                yield batch
-                continue
-            yield batch.slice(0, min(left, len(batch)))
-            left -= len(batch)
-            if left <= 0:
-                return
+    yield from first(head, (batch for page in _walk(connection, query, limit=head, keys=keys, tally=tally) for batch in page))
+
+
+def first(count: int | None, batches: Iterator[Points]) -> Iterator[Points]:
+    """Give batches up to so many points, and ask for no more; all of them without a number."""
+    left = count
+    for batch in batches:
+        if left is None:
+            yield batch
+            continue
+        yield batch.slice(0, min(left, len(batch)))
+        left -= len(batch)
+        if left <= 0:
+            return
 
 
 def pages(connection: Connection, query: PointsQuery, *, limit: int | None = None) -> Iterator[Points]:

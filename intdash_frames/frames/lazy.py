@@ -12,6 +12,7 @@ import polars as pl
 import pyarrow as pa
 from polars.io.plugins import register_io_source
 
+from intdash_frames.client import history
 from intdash_frames.codecs.points import Points
 from intdash_frames.codecs.series import Series
 from intdash_frames.errors import IncompleteRead
@@ -103,7 +104,7 @@ def _stream(
         return
     reading = frames._reading = Reading(frames._connection, dataclasses.replace(query, selection=selection), ranges)
     frames._undecodable = 0
-    for points in _sized(_head(reading.in_order(), query.head), min(batch_size or MOST_ROWS, MOST_ROWS)):
+    for points in _sized(history.first(query.head, reading.in_order()), min(batch_size or MOST_ROWS, MOST_ROWS)):
         table, undecodable = shape.table([points], wanted)
         frames._undecodable += undecodable
         frame = to_polars(table, frames._tz)
@@ -163,18 +164,6 @@ def _kept(series: list[Series], conditions: Collection[pl.Expr]) -> list[Series]
     )
     kept = pl.DataFrame(pl.from_arrow(table)).filter(*conditions)
     return [series[number] for number in kept["number"].to_list()]
-
-
-def _head(parts: Iterator[Points], most: int | None) -> Iterator[Points]:
-    left = most
-    for part in parts:
-        if left is None:
-            yield part
-            continue
-        yield part.slice(0, min(left, len(part)))
-        left -= len(part)
-        if left <= 0:
-            return
 
 
 def _sized(parts: Iterator[Points], most: int) -> Iterator[Points]:
